@@ -1,0 +1,1 @@
+//! Benchmarks: scan, route, log, and the whole server under load.

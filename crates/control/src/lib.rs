@@ -1,0 +1,1 @@
+//! Projects, credentials, accounting: the rules, in an embedded SQLite store.

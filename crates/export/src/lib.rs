@@ -1,0 +1,1 @@
+//! The reading side: raw export over HTTP and to files.

@@ -1,0 +1,1 @@
+//! Finds the events and the project token in any form a request body takes.
