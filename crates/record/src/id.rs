@@ -35,7 +35,8 @@ impl Lsn {
     /// The number of the frame after this one.
     #[must_use]
     pub fn next(self) -> Lsn {
-        Lsn(self.0 + 1)
+        // Saturating: 2^64 frames never come, but a forged file may claim that they did.
+        Lsn(self.0.saturating_add(1))
     }
 }
 
@@ -47,7 +48,7 @@ impl Seq {
     /// The sequence `count` records later.
     #[must_use]
     pub fn plus(self, count: u32) -> Seq {
-        Seq(self.0 + u64::from(count))
+        Seq(self.0.saturating_add(u64::from(count)))
     }
 }
 
@@ -117,5 +118,51 @@ impl FromStr for Position {
         let wrong = || format!("position {s:?} is not LANE:SEQ, for example 0:1500 or unclaimed:0");
         let (lane, seq) = s.split_once(':').ok_or_else(wrong)?;
         Ok(Position { lane: lane.parse().map_err(|_| wrong())?, seq: Seq(seq.parse().map_err(|_| wrong())?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_as_it_prints() {
+        for text in ["0:0", "3:1500", "unclaimed:7", "65534:18446744073709551615"] {
+            assert_eq!(text.parse::<Position>().expect(text).to_string(), text);
+        }
+        // The number of the unclaimed lane is accepted and printed by its name.
+        assert_eq!("65535:1".parse::<Position>().expect("a lane").to_string(), "unclaimed:1");
+    }
+
+    #[test]
+    fn a_wrong_position_is_named_with_an_example() {
+        for text in ["", "5", ":", "0:", ":0", "0:-1", "65536:0", "0:0:0", "lane:1", "0:18446744073709551616"]
+        {
+            let error = text.parse::<Position>().expect_err(text);
+            assert!(error.contains(&format!("{text:?}")) && error.contains("LANE:SEQ"), "{error}");
+        }
+    }
+
+    #[test]
+    fn project_zero_is_no_project() {
+        assert_eq!(ProjectId::new(0), None);
+        assert_eq!(ProjectId::new(7).map(ProjectId::as_u64), Some(7));
+    }
+
+    #[test]
+    fn numbers_at_their_end_do_not_overflow() {
+        assert_eq!(Lsn(u64::MAX).next(), Lsn(u64::MAX));
+        assert_eq!(Seq(u64::MAX - 1).plus(u32::MAX), Seq(u64::MAX));
+    }
+
+    #[test]
+    fn segment_names_sort_as_their_numbers() {
+        assert_eq!(SegmentId(12).to_string(), "00000000000000000012");
+        assert_eq!(SegmentId(u64::MAX).to_string().len(), 20);
+    }
+
+    #[test]
+    fn a_store_id_prints_as_32_hex_digits() {
+        assert_eq!(StoreId([0xab; 16]).to_string(), "ab".repeat(16));
     }
 }
