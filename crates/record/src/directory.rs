@@ -118,3 +118,72 @@ impl DirectoryEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> DirectoryEntry {
+        DirectoryEntry {
+            offset: 0x0102_0304,
+            len: 0x0506_0708,
+            name: Span { offset: 11, len: 12 },
+            distinct_id: Span { offset: 13, len: 14 },
+            insert_id: Span { offset: 15, len: 16 },
+            time_ms: Some(-2),
+            escaped: true,
+            repaired: false,
+            use_ip: true,
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_where_the_drawing_says() {
+        let mut b = vec![0xee];
+        entry().encode(&mut b);
+        assert_eq!(b.len(), 1 + DIRECTORY_ENTRY_BYTES, "it appends");
+        let expected: Vec<u8> = [
+            &[4, 3, 2, 1, 8, 7, 6, 5][..],
+            &[11, 0, 0, 0, 13, 0, 0, 0, 15, 0, 0, 0],
+            &[12, 0, 14, 0, 16, 0],
+            &[1 | 2 | 8, 0],
+            &[0; 4],
+            &(-2i64).to_le_bytes(),
+        ]
+        .concat();
+        assert_eq!(b[1..], expected);
+    }
+
+    #[test]
+    fn absent_time_and_time_zero_differ() {
+        for time_ms in [None, Some(0), Some(i64::MIN), Some(i64::MAX)] {
+            let mut b = Vec::new();
+            DirectoryEntry { time_ms, ..entry() }.encode(&mut b);
+            assert_eq!(DirectoryEntry::decode(b.as_chunks().0.first().expect("40 bytes")).time_ms, time_ms);
+        }
+    }
+
+    #[test]
+    fn a_span_names_bytes_or_says_that_it_cannot() {
+        let event = br#"{"event":"hello"}"#;
+        assert_eq!(Span::of(10..15).get(event), Some(&b"hello"[..]));
+        assert_eq!(Span::of(17..17).get(event), Some(&b""[..]), "an empty string at the end");
+        for (span, why) in [
+            (Span::NONE, "absent"),
+            (Span::LONG, "too long"),
+            (Span::of(10..18), "past the end"),
+            (Span::of(18..19), "behind the end"),
+            (Span { offset: u32::MAX, len: 3 }, "far behind the end"),
+        ] {
+            assert_eq!(span.get(event), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_field_too_long_for_a_span_is_long() {
+        assert_eq!(Span::of(5..5 + 65_534), Span { offset: 5, len: 65_534 });
+        assert_eq!(Span::of(5..5 + 65_535), Span::LONG);
+        assert_eq!(Span::of(5..70_000), Span::LONG);
+        assert_eq!(Span::of(1 << 32..(1 << 32) + 1), Span::LONG);
+    }
+}

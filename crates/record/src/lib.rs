@@ -14,10 +14,18 @@
 mod directory;
 mod frame;
 mod id;
+mod loss;
 mod payload;
 mod segment;
 mod walk;
 mod watermark;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+mod sample;
 
 pub use directory::{DIRECTORY_ENTRY_BYTES, DirectoryEntry, Span};
 pub use frame::{
@@ -25,6 +33,7 @@ pub use frame::{
     FrameKind, GROUP_ALIGN, Seed, align_frame, align_group, frame_bytes,
 };
 pub use id::{LaneId, Lsn, Position, ProjectId, SegmentId, Seq, StoreId};
+pub use loss::LossSummary;
 pub use payload::{PREAMBLE_BYTES, Payload, PayloadError, Preamble};
 pub use segment::{
     FORMAT_MAJOR, FORMAT_MINOR, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader,

@@ -106,3 +106,49 @@ impl<'a> Payload<'a> {
         self.directory().map(move |e| (e, &events[e.offset as usize..][..e.len as usize]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::payload;
+
+    #[test]
+    fn token_meta_and_events_read_back() {
+        let events: [&[u8]; 3] = [b"{}", b"", b"{\"event\":\"x\"}"];
+        let bytes = payload(b"token", b"distinct_id=7", &events);
+        let view = Payload::parse(&bytes, 3).expect("as encoded");
+        assert_eq!((view.token, view.meta), (&b"token"[..], &b"distinct_id=7"[..]));
+        assert_eq!(view.events().map(|(_, e)| e).collect::<Vec<_>>(), events);
+        assert_eq!(view.directory().len(), 3);
+    }
+
+    #[test]
+    fn the_preamble_is_where_the_drawing_says() {
+        let b = Preamble { token_len: 0x0102, meta_len: 0x0304_0506 }.encode();
+        assert_eq!(b, [2, 1, 0, 0, 6, 5, 4, 3]);
+    }
+
+    #[test]
+    fn a_cut_payload_is_refused_at_every_length() {
+        let bytes = payload(b"tok", b"m", &[b"{}", b"{}"]);
+        for len in 0..bytes.len() {
+            assert!(Payload::parse(&bytes[..len], 2).is_err(), "{len} bytes");
+        }
+        assert!(Payload::parse(&bytes, 2).is_ok());
+    }
+
+    #[test]
+    fn lengths_that_point_outside_are_refused() {
+        let good = payload(b"tok", b"m", &[b"{}"]);
+        let with = |at: usize, value: &[u8]| {
+            let mut bytes = good.clone();
+            bytes[at..at + value.len()].copy_from_slice(value);
+            Payload::parse(&bytes, 1).map(|_| ()).expect_err("outside")
+        };
+        assert_eq!(with(0, &[0xff, 0xff]), PayloadError::Lengths);
+        assert_eq!(with(4, &[0xff; 4]), PayloadError::Lengths);
+        assert_eq!(with(8, &[1]), PayloadError::Entry(0), "offset 1, length 2, of 2 bytes");
+        assert_eq!(with(8, &[0xff; 8]), PayloadError::Entry(0), "offset and length at their greatest");
+        assert_eq!(Payload::parse(&good, u32::MAX).map(|_| ()), Err(PayloadError::Lengths));
+    }
+}

@@ -248,3 +248,99 @@ impl SealSummary {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::segment_header;
+
+    fn patched(at: usize, value: &[u8]) -> SegmentHeaderError {
+        let mut b = segment_header().encode();
+        b[at..at + value.len()].copy_from_slice(value);
+        b[20..24].fill(0);
+        let crc = crc32c(0, &b[..]);
+        b[20..24].copy_from_slice(&crc.to_le_bytes());
+        SegmentHeader::decode(&b[..]).expect_err("not readable")
+    }
+
+    #[test]
+    fn every_predecessor_reads_back() {
+        let failed = Predecessor::Failed { id: SegmentId(9), end: 12_288 };
+        for predecessor in [Predecessor::None, Predecessor::Whole(SegmentId(9)), failed] {
+            let header = SegmentHeader { predecessor, ..segment_header() };
+            assert_eq!(SegmentHeader::decode(&header.encode()[..]), Ok(header));
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_where_the_drawing_says() {
+        let predecessor = Predecessor::Failed { id: SegmentId(6), end: 8192 };
+        let b = SegmentHeader { generation: 2, predecessor, ..segment_header() }.encode();
+        let at = |range: std::ops::Range<usize>| b[range].to_vec();
+        assert_eq!(at(0..8), b"FOREBAY\n");
+        assert_eq!(at(8..20), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(at(24..40), b"0123456789abcdef");
+        assert_eq!(at(40..48), [3, 0, 2, 0, 2, 0, 0, 0], "lane, predecessor state, generation");
+        assert_eq!(at(48..56), 7u64.to_le_bytes());
+        assert_eq!(at(56..64), 1001u64.to_le_bytes());
+        assert_eq!(at(64..72), 50_000u64.to_le_bytes());
+        assert_eq!(at(72..80), 0x1122_3344_5566_7788u64.to_le_bytes());
+        assert_eq!(at(80..88), 1_700_000_000_000u64.to_le_bytes());
+        assert_eq!(at(88..104), [6u64.to_le_bytes(), 8192u64.to_le_bytes()].concat());
+        assert_eq!(at(104..112), [0xef, 0xbe, 0xad, 0xde, 0, 0, 0, 0]);
+        assert_eq!(at(112..120), (1u64 << 20).to_le_bytes());
+        assert!(at(120..4096).iter().all(|&x| x == 0));
+    }
+
+    #[test]
+    fn any_flipped_bit_of_the_block_is_caught() {
+        let whole = segment_header().encode();
+        for bit in 0..whole.len() * 8 {
+            let mut b = whole.clone();
+            b[bit / 8] ^= 1 << (bit % 8);
+            assert!(SegmentHeader::decode(&b[..]).is_err(), "bit {bit} was not caught");
+        }
+    }
+
+    #[test]
+    fn other_versions_and_unknown_features_are_named() {
+        use SegmentHeaderError::{Field, Incompatible, Version};
+        assert_eq!(patched(8, &[2, 0]), Version { major: 2, minor: 0 });
+        assert_eq!(patched(8, &[0, 0, 5, 0]), Version { major: 0, minor: 5 });
+        assert_eq!(patched(12, &[0, 0, 0, 0x80]), Incompatible(0x8000_0000));
+        assert_eq!(patched(42, &[3, 0]), Field("predecessor state"));
+    }
+
+    #[test]
+    fn a_newer_minor_version_and_compatible_features_are_read() {
+        let mut b = segment_header().encode();
+        b[10] = 9;
+        b[16..20].fill(0xff);
+        b[20..24].fill(0);
+        let crc = crc32c(0, &b[..]);
+        b[20..24].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&b[..]), Ok(segment_header()));
+    }
+
+    #[test]
+    fn what_is_no_header_says_what_it_is() {
+        assert_eq!(SegmentHeader::decode(&[1; 4095]), Err(SegmentHeaderError::Short(4095)));
+        assert_eq!(SegmentHeader::decode(&[0; 4096]), Err(SegmentHeaderError::Unused));
+        assert_eq!(SegmentHeader::decode(&[1; 4096]), Err(SegmentHeaderError::Magic));
+    }
+
+    #[test]
+    fn a_seal_summary_reads_back_and_has_one_length() {
+        let summary = SealSummary {
+            frames: 1,
+            records: 2,
+            received_first_ms: 3,
+            received_last_ms: 4,
+            content_crc: 0x0506_0708,
+        };
+        let b = summary.encode();
+        assert_eq!(SealSummary::decode(&b), Some(summary));
+        assert_eq!(b[32..40], [8, 7, 6, 5, 0, 0, 0, 0]);
+        assert_eq!((SealSummary::decode(&b[..39]), SealSummary::decode(&[0; 41])), (None, None));
+    }
+}

@@ -5,8 +5,8 @@
 //! what survives behind it.
 
 use crate::{
-    FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameKind, GROUP_ALIGN, Lsn, SEGMENT_HEADER_BYTES, Seed,
-    SegmentHeader, Seq,
+    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameKind, LossSummary, Lsn,
+    SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq,
 };
 use std::fmt;
 
@@ -21,6 +21,20 @@ pub struct CheckedFrame<'a> {
     pub payload: &'a [u8],
     /// [`FrameHeader::chain_crc`] of it.
     pub chain_crc: u32,
+}
+
+impl CheckedFrame<'_> {
+    /// The lsn and the `prev_crc` of the lane's next frame. A loss frame stands for several.
+    #[must_use]
+    pub fn followed_by(&self) -> (Lsn, u32) {
+        match self.header.kind {
+            FrameKind::Loss => LossSummary::decode(self.payload).map(|loss| {
+                (Lsn(self.header.lsn.0.saturating_add(loss.frames)), loss.next_prev_crc)
+            }),
+            _ => None,
+        }
+        .unwrap_or((self.header.lsn.next(), self.chain_crc))
+    }
 }
 
 /// What is wrong at the place where a walk stopped.
@@ -170,6 +184,10 @@ impl<'a> Walk<'a> {
         if header.prev_crc != self.prev_crc {
             return Err(End::Damaged(Damage::Chain { expected: self.prev_crc, found: header.prev_crc }));
         }
+        if header.kind == FrameKind::Loss && LossSummary::decode(payload).is_none() {
+            let unknown = FrameError::Unknown { field: "loss payload length", value: header.stored_len.into() };
+            return Err(damaged(unknown));
+        }
         let encoded = rest.first_chunk::<FRAME_HEADER_BYTES>().ok_or(End::Limit)?;
         Ok(CheckedFrame {
             position: self.position as u64,
@@ -190,11 +208,10 @@ impl<'a> Iterator for Walk<'a> {
         match self.step() {
             Ok(frame) => {
                 self.position += frame.header.extent(self.position);
-                self.lsn = frame.header.lsn.next();
                 if frame.header.kind.holds_records() {
                     self.seq = frame.header.first_seq.plus(frame.header.event_count);
                 }
-                self.prev_crc = frame.chain_crc;
+                (self.lsn, self.prev_crc) = frame.followed_by();
                 if frame.header.kind == FrameKind::Seal {
                     self.end = Some(End::Sealed);
                 }
@@ -208,13 +225,15 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// The next group boundary after `position` where a frame of this segment with an lsn of at least
-/// `least` validates, header and payload: what survives behind damage.
+/// The next place after `position` where a frame of this segment with an lsn of at least `least`
+/// validates, header and payload: what survives behind damage.
+///
+/// It looks at every frame boundary, not only at the groups': one bad frame costs none of its neighbours.
+/// Event bytes that look like a frame do not validate, because a sender cannot know the segment's salt.
 #[must_use]
 pub fn resync(segment: &[u8], salt: u64, position: u64, least: Lsn) -> Option<CheckedFrame<'_>> {
-    let mut at = usize::try_from(position).ok()?.checked_add(1)?.next_multiple_of(GROUP_ALIGN);
-    while at < segment.len() {
-        let rest = &segment[at..];
+    let mut at = usize::try_from(position).ok()?.checked_add(1)?.next_multiple_of(FRAME_ALIGN);
+    while let Some(rest) = segment.get(at..).filter(|rest| rest.len() >= FRAME_HEADER_BYTES) {
         if let Ok(header) = FrameHeader::decode(rest, Seed { salt, position: at as u64 })
             && header.lsn >= least
             && let Ok(payload) = header.payload(rest)
@@ -223,7 +242,7 @@ pub fn resync(segment: &[u8], salt: u64, position: u64, least: Lsn) -> Option<Ch
             let chain_crc = FrameHeader::chain_crc(encoded);
             return Some(CheckedFrame { position: at as u64, header, payload, chain_crc });
         }
-        at += GROUP_ALIGN;
+        at += FRAME_ALIGN;
     }
     None
 }

@@ -66,3 +66,55 @@ impl Watermark {
         a.into_iter().chain(b).max_by_key(|w| w.count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(count: u64) -> Watermark {
+        Watermark {
+            count,
+            durable_lsn: Lsn(1),
+            next_seq: Seq(2),
+            segment: SegmentId(3),
+            end: 4096,
+            chain_crc: 0x0506_0708,
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_where_the_drawing_says() {
+        let b = mark(9).encode();
+        let at = |range: std::ops::Range<usize>| b[range].to_vec();
+        assert_eq!(at(0..4), b"FbWm");
+        assert_eq!(at(8..40), [9u64, 1, 2, 3].map(u64::to_le_bytes).concat());
+        assert_eq!(at(40..48), 4096u64.to_le_bytes());
+        assert_eq!(at(48..52), [8, 7, 6, 5]);
+        assert_eq!(at(52..64), [0; 12]);
+        assert_eq!(Watermark::decode(&b), Some(mark(9)));
+    }
+
+    #[test]
+    fn any_flipped_bit_of_a_copy_makes_it_none() {
+        let whole = mark(9).encode();
+        for bit in 0..whole.len() * 8 {
+            let mut b = whole;
+            b[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Watermark::decode(&b), None, "bit {bit} was not caught");
+        }
+        assert_eq!(Watermark::decode(&[0; WATERMARK_BYTES]), None, "an empty file");
+    }
+
+    #[test]
+    fn the_valid_copy_with_the_higher_count_is_taken() {
+        for (a, b, expected) in [
+            (None, None, None),
+            (Some(1), None, Some(1)),
+            (None, Some(1), Some(1)),
+            (Some(2), Some(1), Some(2)),
+            (Some(1), Some(2), Some(2)),
+        ] {
+            assert_eq!(Watermark::newer(a.map(mark), b.map(mark)), expected.map(mark), "{a:?} {b:?}");
+        }
+    }
+}
