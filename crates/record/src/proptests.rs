@@ -1,9 +1,9 @@
 //! Properties of the layout against plain models: what was encoded comes back, and nothing else ever does.
 
 use crate::{
-    DirectoryEntry, Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, LaneId, Lsn, Payload,
-    Predecessor, ProjectId, SEGMENT_HEADER_BYTES, SealSummary, Seed, SegmentHeader, SegmentId, Seq, Span,
-    StoreId, WATERMARK_BYTES, Walk, Watermark, resync,
+    DirectoryEntry, Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, LaneId, LossSummary,
+    Lsn, Payload, Predecessor, ProjectId, SEGMENT_HEADER_BYTES, SealSummary, Seed, SegmentHeader, SegmentId,
+    Seq, Span, StoreId, WATERMARK_BYTES, Walk, Watermark, resync,
     sample::{Built, Plan, build, payload},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -82,7 +82,12 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
             let event_count = u32::try_from(events.len()).expect("small");
             match kind {
                 0 => Plan { kind: FrameKind::Heartbeat, payload: vec![], event_count: 0, group_end: end },
-                1 => Plan { kind: FrameKind::Loss, payload: vec![], event_count: 1000, group_end: end },
+                1 => Plan {
+                    kind: FrameKind::Loss,
+                    payload: LossSummary { frames: 3, next_prev_crc: 0x1057 }.encode().to_vec(),
+                    event_count: 1000,
+                    group_end: end,
+                },
                 _ => Plan {
                     kind: FrameKind::Records,
                     payload: payload(b"token", b"", &views),
@@ -221,10 +226,10 @@ proptest! {
     }
 
     #[test]
-    fn resync_finds_the_next_group_that_survives(plan in plans(), at: Index) {
+    fn resync_finds_the_next_frame_that_survives(plan in plans(), at: Index) {
         let built = build(&plan, 4096);
         let at = at.index(built.bytes.len());
-        let expected = built.frames.iter().map(|r| r.start).find(|&s| s > at && s % 4096 == 0);
+        let expected = built.frames.iter().map(|r| r.start).find(|&s| s > at);
         let found = resync(&built.bytes, built.header.salt, at as u64, Lsn(0)).map(|f| f.position);
         prop_assert_eq!(found, expected.map(|s| s as u64));
     }

@@ -1,9 +1,9 @@
 //! Segments for the tests: built from plain lists of frames, the way a writer would.
 
 use crate::{
-    DirectoryEntry, Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, LaneId, Lsn, Payload,
-    Preamble, Predecessor, ProjectId, Seed, SegmentHeader, SegmentId, Seq, StoreId, align_frame, align_group,
-    crc32c,
+    DirectoryEntry, Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, LaneId, LossSummary,
+    Lsn, Payload, Preamble, Predecessor, ProjectId, Seed, SegmentHeader, SegmentId, Seq, StoreId,
+    align_frame, align_group, crc32c,
 };
 
 /// One frame to be: its kind, payload and record count, and whether its group ends with it.
@@ -88,7 +88,10 @@ pub(crate) fn build(plan: &[Plan], trailing: usize) -> Built {
         frames.push(position..bytes.len());
         let end = bytes.len();
         bytes.resize(if p.group_end { align_group(end) } else { align_frame(end) }, 0);
-        (lsn, prev_crc) = (lsn.next(), FrameHeader::chain_crc(&encoded));
+        (lsn, prev_crc) = match LossSummary::decode(&p.payload).filter(|_| p.kind == FrameKind::Loss) {
+            Some(loss) => (Lsn(lsn.0 + loss.frames), loss.next_prev_crc),
+            None => (lsn.next(), FrameHeader::chain_crc(&encoded)),
+        };
         if p.kind.holds_records() {
             seq = seq.plus(p.event_count);
         }
