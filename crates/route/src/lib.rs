@@ -1,1 +1,37 @@
 //! Token to project to lane: lock-free routing, admission by bytes, and the ledger of every event.
+//!
+//! A request asks the [`Registry`] whose token it carries, asks [`Admission`] whether there is room
+//! for its bytes, and tells the [`Ledger`] what became of each of its events.
+//!
+//! # Invariants
+//! * A lookup is one load and one hash lookup; it never waits for a change, and a change copies one
+//!   part of the table, however many projects there are.
+//! * Nothing from the wire is ever inserted into the routing table, and what is remembered of unknown
+//!   tokens and refusals is bounded.
+//! * `received = stored + rejected + dropped + in flight + unaccounted`, per project and in total, and
+//!   `unaccounted` is 0 unless the code lost a verdict.
+
+mod admission;
+mod gauge;
+mod ledger;
+mod mac;
+mod parts;
+mod project;
+mod reason;
+mod refusals;
+mod registry;
+mod rows;
+mod sync;
+mod tally;
+mod unknown;
+
+pub use admission::{Admission, AdmissionLimits, Permit, RoutePermit, Shed, ShedScope, Sheds};
+pub use ledger::{Ledger, LedgerLimits};
+pub use mac::Mac;
+pub use project::{IdMerge, Project, ProjectSettings, ServiceAccount};
+pub use reason::{Reason, Rule, UnknownReason};
+pub use refusals::{Refusal, SAMPLE_BYTES_MAX, clip_sample};
+pub use registry::{Change, Registry};
+pub use rows::{Counts, Kind, Row};
+pub use tally::{HandedOver, Owner, Received, Tally};
+pub use unknown::UnknownToken;

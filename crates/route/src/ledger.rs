@@ -1,0 +1,253 @@
+//! The books: every tally, the rows they add up to by minute, unknown tokens, and the last refusals.
+//!
+//! The hot path touches tallies alone. A collector (the bookkeeper each second, or whoever asks for
+//! totals) reads the tallies that changed, adds what is new to the totals and to the rows of the current
+//! minute, and the bookkeeper drains the rows into the control store.
+//!
+//! # Invariants
+//! * What is in the totals is in exactly one of: drained rows, rows kept.
+//! * Rows that could not be persisted come back by [`Ledger::put_back`]. When more than a bound are
+//!   kept, minutes are merged into the newest: a count is never lost, its minute may be.
+//! * Collecting costs by the tallies that changed, not by the projects there are.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use forebay_record::Endpoint;
+
+use crate::{
+    Counts, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, clip_sample,
+    refusals::Refusals,
+    sync::{Mutex, lock},
+    tally::Inbox,
+    unknown::UnknownTokens,
+};
+
+/// How much the ledger remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerLimits {
+    /// Refusals kept for one owner.
+    pub refusals_per_owner: usize,
+    /// Refusals kept in all.
+    pub refusals_total: usize,
+    /// Unknown tokens kept.
+    pub unknown_tokens: usize,
+    /// Rows kept while they cannot be persisted, before minutes are merged.
+    pub rows: usize,
+}
+
+impl Default for LedgerLimits {
+    fn default() -> LedgerLimits {
+        // At most some 4 MiB of refusals (0.7 KiB each), 0.5 MiB of tokens and 8 MiB of rows.
+        LedgerLimits { refusals_per_owner: 64, refusals_total: 4096, unknown_tokens: 1024, rows: 100_000 }
+    }
+}
+
+/// Every tally, and what is told of unknown tokens and refusals.
+pub struct Ledger {
+    limits: LedgerLimits,
+    inbox: Arc<Inbox>,
+    tallies: Mutex<HashMap<Owner, Arc<Tally>>>,
+    nobody: Arc<Tally>,
+    unclaimed: Arc<Tally>,
+    books: Mutex<Books>,
+    unknown: Mutex<UnknownTokens>,
+    refusals: Mutex<Refusals>,
+}
+
+#[derive(Default)]
+struct Books {
+    totals: Counts,
+    /// What each owner that ever counted anything had counted when last collected.
+    owners: BTreeMap<Owner, Counts>,
+    /// (minute, owner, kind) to (events, bytes), not yet drained.
+    rows: BTreeMap<(u64, Owner, Kind), (u64, u64)>,
+}
+
+impl Ledger {
+    /// Empty books.
+    #[must_use]
+    pub fn new(limits: LedgerLimits) -> Arc<Ledger> {
+        let inbox = Arc::new(Inbox::default());
+        let [nobody, unclaimed] =
+            [Owner::Nobody, Owner::Unclaimed].map(|owner| Tally::new(owner, Arc::clone(&inbox)));
+        Arc::new(Ledger {
+            limits,
+            inbox,
+            tallies: Mutex::new(HashMap::new()),
+            nobody,
+            unclaimed,
+            books: Mutex::new(Books::default()),
+            unknown: Mutex::new(UnknownTokens::new(limits.unknown_tokens)),
+            refusals: Mutex::new(Refusals::new(limits.refusals_per_owner, limits.refusals_total)),
+        })
+    }
+
+    /// The tally of `owner`: always the same one. Projects carry theirs, so that a request need not ask.
+    #[must_use]
+    pub fn tally(&self, owner: Owner) -> Arc<Tally> {
+        match owner {
+            Owner::Nobody => Arc::clone(&self.nobody),
+            Owner::Unclaimed => Arc::clone(&self.unclaimed),
+            Owner::Project(_) => {
+                let mut tallies = lock(&self.tallies);
+                let tally = tallies.entry(owner).or_insert_with(|| Tally::new(owner, Arc::clone(&self.inbox)));
+                Arc::clone(tally)
+            }
+        }
+    }
+
+    /// The tally of what belongs to nobody: malformed payloads, records without a token.
+    #[must_use]
+    pub fn nobody(&self) -> &Arc<Tally> {
+        &self.nobody
+    }
+
+    /// The tally of events kept under tokens that belong to no project yet.
+    #[must_use]
+    pub fn unclaimed(&self) -> &Arc<Tally> {
+        &self.unclaimed
+    }
+
+    /// What all owners counted up to `now_ms`.
+    #[must_use]
+    pub fn totals(&self, now_ms: u64) -> Counts {
+        self.collect(now_ms).totals.clone()
+    }
+
+    /// What each owner that ever counted anything counted up to `now_ms`, in the order of owners.
+    #[must_use]
+    pub fn owners(&self, now_ms: u64) -> Vec<(Owner, Counts)> {
+        self.collect(now_ms).owners.iter().map(|(&owner, counts)| (owner, counts.clone())).collect()
+    }
+
+    /// Events that lost their verdict: always 0.
+    #[must_use]
+    pub fn unaccounted(&self, now_ms: u64) -> u64 {
+        self.collect(now_ms).totals.unaccounted
+    }
+
+    /// Takes the rows counted since the last drain, for the accounting table. Rows of one minute come in
+    /// several drains and add up. What could not be persisted goes back by [`Ledger::put_back`].
+    #[must_use = "rows not persisted must be put back"]
+    pub fn drain_minute(&self, now_ms: u64) -> Vec<Row> {
+        let rows = std::mem::take(&mut self.collect(now_ms).rows);
+        rows.into_iter()
+            .map(|((minute_ms, owner, kind), (events, bytes))| Row { minute_ms, owner, kind, events, bytes })
+            .collect()
+    }
+
+    /// Takes back rows that could not be persisted: the next drain returns them again.
+    pub fn put_back(&self, rows: Vec<Row>) {
+        let mut books = lock(&self.books);
+        for row in rows {
+            books.add_row((row.minute_ms, row.owner, row.kind), row.events, row.bytes);
+        }
+        books.bound_rows(self.limits.rows);
+    }
+
+    /// Counts `events` under a token that belongs to no project.
+    pub fn unknown_token(&self, token: &[u8], events: u32, now_ms: u64) {
+        lock(&self.unknown).seen(token, u64::from(events), now_ms);
+    }
+
+    /// The unknown tokens seen most since the start, most first.
+    #[must_use]
+    pub fn unknown_tokens(&self, limit: usize) -> Vec<UnknownToken> {
+        lock(&self.unknown).top(limit)
+    }
+
+    /// What was seen of unknown tokens since the last drain.
+    #[must_use = "what is not persisted must be put back"]
+    pub fn drain_unknown_tokens(&self) -> Vec<UnknownToken> {
+        lock(&self.unknown).drain()
+    }
+
+    /// Takes back unknown tokens that could not be persisted.
+    pub fn put_back_unknown_tokens(&self, tokens: &[UnknownToken]) {
+        lock(&self.unknown).put_back(tokens);
+    }
+
+    /// Forgets an unknown token, because a project has it now.
+    pub fn token_claimed(&self, token: &[u8]) {
+        lock(&self.unknown).forget(token);
+    }
+
+    /// Keeps a refusal for the operator. `sample` is clipped, and secrets in it are starred out; it does
+    /// not count anything: that is [`Received::reject`](crate::Received::reject)'s.
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the refusal, and a builder would hide that")]
+    pub fn refused(
+        &self,
+        owner: Owner,
+        endpoint: Endpoint,
+        reason: Reason,
+        detail: &str,
+        events: u32,
+        sample: &[u8],
+        now_ms: u64,
+    ) {
+        let refusal = Refusal {
+            number: 0,
+            at_ms: now_ms,
+            owner,
+            endpoint,
+            reason,
+            detail: clip_sample(detail.as_bytes()),
+            events,
+            sample: clip_sample(sample),
+        };
+        lock(&self.refusals).push(refusal);
+    }
+
+    /// The refusals kept that are numbered `number` or later, oldest first: start at 0, then continue
+    /// at the last number + 1.
+    #[must_use]
+    pub fn refusals_since(&self, number: u64) -> Vec<Refusal> {
+        lock(&self.refusals).since(number)
+    }
+
+    /// The last refusals of `owner`, newest first.
+    #[must_use]
+    pub fn refusals_of(&self, owner: Owner) -> Vec<Refusal> {
+        lock(&self.refusals).of(owner)
+    }
+
+    fn collect(&self, now_ms: u64) -> crate::sync::MutexGuard<'_, Books> {
+        let minute_ms = now_ms - now_ms % 60_000;
+        let mut books = lock(&self.books);
+        for tally in self.inbox.take() {
+            tally.unmark();
+            let counts = tally.counts();
+            let owner = tally.owner();
+            let earlier = books.owners.remove(&owner).unwrap_or_default();
+            for (kind, events, bytes) in counts.since(&earlier) {
+                books.totals.add(kind, events, bytes);
+                books.add_row((minute_ms, owner, kind), events, bytes);
+            }
+            books.owners.insert(owner, counts);
+        }
+        books.bound_rows(self.limits.rows);
+        books
+    }
+}
+
+impl Books {
+    fn add_row(&mut self, key: (u64, Owner, Kind), events: u64, bytes: u64) {
+        let row = self.rows.entry(key).or_default();
+        row.0 += events;
+        row.1 += bytes;
+    }
+
+    /// Merges all minutes into the newest when there are more than `limit` rows.
+    fn bound_rows(&mut self, limit: usize) {
+        if self.rows.len() <= limit {
+            return;
+        }
+        let newest = self.rows.last_key_value().map_or(0, |((minute, ..), _)| *minute);
+        for ((_, owner, kind), (events, bytes)) in std::mem::take(&mut self.rows) {
+            self.add_row((newest, owner, kind), events, bytes);
+        }
+    }
+}

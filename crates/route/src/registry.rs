@@ -1,0 +1,209 @@
+//! The routing table: who a token, a key, a secret or an account name belongs to.
+//!
+//! # Invariants
+//! * Lookups are lock-free; changes are serialised by one mutex.
+//! * A project keeps its tally and its bytes in flight through every change.
+//! * A token, key or secret that moved to another project is never removed by the change that took it
+//!   from the old one, in whatever order the two arrive.
+
+use std::sync::Arc;
+
+use forebay_record::{LaneId, ProjectId};
+
+use crate::{
+    Ledger, Mac, Owner, Project, ProjectSettings, ServiceAccount,
+    gauge::Gauge,
+    parts::Parts,
+    sync::{Mutex, lock},
+};
+
+/// One change of the routing table, as the control store reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The project was created or changed: this is how it is now.
+    Project(ProjectSettings),
+    /// The project is gone.
+    ProjectRemoved(ProjectId),
+    /// The account was created or changed: this is how it is now.
+    ServiceAccount(ServiceAccount),
+    /// The account with this name is gone.
+    ServiceAccountRemoved(Box<str>),
+}
+
+/// The routing table; one per server, shared by every core.
+pub struct Registry {
+    tokens: Parts<Project>,
+    api_keys: Parts<Project>,
+    api_secrets: Parts<Project>,
+    projects: Parts<Project>,
+    accounts: Parts<ServiceAccount>,
+    ledger: Arc<Ledger>,
+    lane_of: Box<dyn Fn(ProjectId) -> LaneId + Send + Sync>,
+    changing: Mutex<()>,
+}
+
+impl Registry {
+    /// An empty table. `lane_of` shards projects over lanes and must be stable.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, lane_of: impl Fn(ProjectId) -> LaneId + Send + Sync + 'static) -> Registry {
+        Registry {
+            tokens: Parts::new(),
+            api_keys: Parts::new(),
+            api_secrets: Parts::new(),
+            projects: Parts::new(),
+            accounts: Parts::new(),
+            ledger,
+            lane_of: Box::new(lane_of),
+            changing: Mutex::new(()),
+        }
+    }
+
+    /// The project that `token` sends to.
+    #[must_use]
+    pub fn token(&self, token: &[u8]) -> Option<Arc<Project>> {
+        self.tokens.find(token)
+    }
+
+    /// The project with this number.
+    #[must_use]
+    pub fn project(&self, id: ProjectId) -> Option<Arc<Project>> {
+        self.projects.find(&id.as_u64().to_le_bytes())
+    }
+
+    /// The project whose API secret has this digest.
+    #[must_use]
+    pub fn by_secret_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
+        self.api_secrets.find(&mac.0)
+    }
+
+    /// The project whose API key has this digest.
+    #[must_use]
+    pub fn by_api_key_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
+        self.api_keys.find(&mac.0)
+    }
+
+    /// The account with this name; its secret and expiry are for the caller to check.
+    #[must_use]
+    pub fn service_account(&self, username: &str) -> Option<Arc<ServiceAccount>> {
+        self.accounts.find(username.as_bytes())
+    }
+
+    /// How many projects there are.
+    #[must_use]
+    pub fn projects_len(&self) -> usize {
+        self.projects.len()
+    }
+
+    /// Calls `each` for every project, in no order; changes meanwhile may or may not be seen.
+    pub fn for_each_project(&self, each: impl FnMut(&Arc<Project>)) {
+        self.projects.for_each(each);
+    }
+
+    /// Puts one change in force; every lookup that begins after this call sees it.
+    pub fn apply(&self, change: Change) {
+        let _changing = lock(&self.changing);
+        match change {
+            Change::Project(settings) => self.put_project(settings),
+            Change::ProjectRemoved(id) => {
+                if let Some(old) = self.project(id) {
+                    self.forget_credentials(&old, None);
+                    self.projects.remove_if(&id.as_u64().to_le_bytes(), |_| true);
+                }
+            }
+            Change::ServiceAccount(account) => {
+                let account = Arc::new(sorted(account));
+                self.accounts.insert(account.username.as_bytes(), Arc::clone(&account));
+            }
+            Change::ServiceAccountRemoved(username) => self.accounts.remove_if(username.as_bytes(), |_| true),
+        }
+    }
+
+    /// Replaces the whole table, building each part once: the way to start, and to catch up after
+    /// more changes than the control store remembers.
+    pub fn replace_all(
+        &self,
+        projects: impl IntoIterator<Item = ProjectSettings>,
+        accounts: impl IntoIterator<Item = ServiceAccount>,
+    ) {
+        let _changing = lock(&self.changing);
+        let projects: Vec<_> = projects.into_iter().map(|settings| self.build(settings)).collect();
+        let mac_entry = |mac: Option<Mac>, project: &Arc<Project>| {
+            mac.map(|mac| (Box::<[u8]>::from(mac.0), Arc::clone(project)))
+        };
+        self.api_keys.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_key_mac, p)));
+        self.api_secrets.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_secret_mac, p)));
+        self.tokens.replace_all(
+            projects.iter().flat_map(|p| p.settings.tokens.iter().map(|token| (token.clone(), Arc::clone(p)))),
+        );
+        self.projects.replace_all(
+            projects.iter().map(|p| (Box::<[u8]>::from(p.id.as_u64().to_le_bytes()), Arc::clone(p))),
+        );
+        self.accounts.replace_all(accounts.into_iter().map(|account| {
+            let account = Arc::new(sorted(account));
+            (Box::from(account.username.as_bytes()), account)
+        }));
+    }
+
+    fn put_project(&self, settings: ProjectSettings) {
+        let old = self.project(settings.id);
+        let project = self.build(settings);
+        // The new ones first: a token that stays is at no moment unknown.
+        for token in &project.settings.tokens {
+            self.tokens.insert(token, Arc::clone(&project));
+        }
+        if let Some(mac) = &project.settings.api_key_mac {
+            self.api_keys.insert(&mac.0, Arc::clone(&project));
+        }
+        if let Some(mac) = &project.settings.api_secret_mac {
+            self.api_secrets.insert(&mac.0, Arc::clone(&project));
+        }
+        self.projects.insert(&project.id.as_u64().to_le_bytes(), Arc::clone(&project));
+        if let Some(old) = old {
+            self.forget_credentials(&old, Some(&project.settings));
+        }
+    }
+
+    /// Removes what `old` had and `new` has not, unless it belongs to another project by now.
+    fn forget_credentials(&self, old: &Project, new: Option<&ProjectSettings>) {
+        let still_its_own = |found: &Project| found.id == old.id;
+        for token in &old.settings.tokens {
+            if new.is_none_or(|new| !new.tokens.contains(token)) {
+                self.tokens.remove_if(token, still_its_own);
+            }
+        }
+        if let Some(mac) = &old.settings.api_key_mac
+            && new.is_none_or(|new| new.api_key_mac.as_ref() != Some(mac))
+        {
+            self.api_keys.remove_if(&mac.0, still_its_own);
+        }
+        if let Some(mac) = &old.settings.api_secret_mac
+            && new.is_none_or(|new| new.api_secret_mac.as_ref() != Some(mac))
+        {
+            self.api_secrets.remove_if(&mac.0, still_its_own);
+        }
+    }
+
+    fn build(&self, settings: ProjectSettings) -> Arc<Project> {
+        let in_flight = match self.project(settings.id) {
+            Some(old) => Arc::clone(&old.in_flight),
+            None => Arc::new(Gauge::new()),
+        };
+        Arc::new(Project {
+            id: settings.id,
+            lane: (self.lane_of)(settings.id),
+            accepts_events: settings.accepts_events,
+            keeps_client_ip: settings.keeps_client_ip,
+            id_merge: settings.id_merge,
+            tally: self.ledger.tally(Owner::Project(settings.id)),
+            in_flight,
+            settings,
+        })
+    }
+}
+
+/// [`ServiceAccount::may_use`] relies on the order.
+fn sorted(mut account: ServiceAccount) -> ServiceAccount {
+    account.projects.sort_unstable();
+    account.projects.dedup();
+    account
+}
