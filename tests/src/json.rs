@@ -351,12 +351,13 @@ impl Reader<'_> {
             return Ok(c);
         }
         // A surrogate: one character with the next escape, or lone.
-        if high < 0xdc00 && self.text[self.at..].starts_with(b"\\u") {
-            if let Some(low @ 0xdc00..=0xdfff) = self.hex4(self.at + 2) {
-                self.at += 6;
-                let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                return Ok(char::from_u32(code).expect("two surrogates make a character"));
-            }
+        if high < 0xdc00
+            && self.text[self.at..].starts_with(b"\\u")
+            && let Some(low @ 0xdc00..=0xdfff) = self.hex4(self.at + 2)
+        {
+            self.at += 6;
+            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+            return Ok(char::from_u32(code).expect("two surrogates make a character"));
         }
         Ok(char::REPLACEMENT_CHARACTER)
     }
