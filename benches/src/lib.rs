@@ -1,1 +1,4 @@
-//! Benchmarks: scan, route, log, and the whole server under load.
+//! What the benchmarks share: events as a web SDK sends them, and the load generator.
+
+pub mod events;
+pub mod load;
