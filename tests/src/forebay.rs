@@ -321,6 +321,16 @@ impl Forebay {
         assert!(asked.elapsed() < Duration::from_secs(3), "known only after {:?}", asked.elapsed());
     }
 
+    /// Waits until the server lets a service account read that project.
+    #[track_caller]
+    pub fn wait_for_account(&self, username: &str, secret: &str, project_id: &str) {
+        let target =
+            format!("/api/2.0/export?from_date=2000-01-01&to_date=2000-01-01&project_id={project_id}");
+        eventually(Duration::from_secs(5), "the server knows the service account", || {
+            self.send(&Request::get(&target).basic(username, secret)).status == 200
+        });
+    }
+
     /// Sends a request on a connection of its own.
     ///
     /// # Panics
@@ -343,11 +353,10 @@ impl Forebay {
         cli::records(&self.data_dir)
     }
 
-    /// What the export API gives for that project, all days.
+    /// What the export API gives for that project, all days to today, `time` in milliseconds.
     #[track_caller]
     pub fn export(&self, project: &Project) -> Vec<Json> {
-        // Tomorrow is the last day that can be asked for; the far past costs nothing.
-        let to = crate::day(1);
+        let to = crate::day(0);
         let target = format!("/api/2.0/export?from_date=2011-01-01&to_date={to}&time_in_ms=true");
         let answer = self.send(&Request::get(&target).basic(&project.api_secret, ""));
         answer.expect_status(200);

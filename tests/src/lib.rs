@@ -20,9 +20,11 @@
 //! `cargo xtask test`.
 
 pub mod cli;
+pub mod delivered;
 pub mod forebay;
 pub mod json;
 pub mod metrics;
+pub mod replay;
 pub mod sdk;
 pub mod wire;
 
