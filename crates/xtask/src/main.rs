@@ -1,2 +1,95 @@
-//! `cargo xtask test`.
-fn main() {}
+//! `cargo xtask test`: every check of the project as one command, the one that CI runs.
+//!
+//! It installs what it needs from the ordinary registries, prints each step with its duration, names what is missing and
+//! how to get it, and closes with a table and `N passed, M failed`. Nothing is left out in silence: what was not checked
+//! stands in the table and below it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+mod fuzz;
+mod install;
+mod report;
+mod shell;
+mod steps;
+
+use std::process::ExitCode;
+
+use report::{Outcome, Report};
+use steps::{STEPS, Step};
+
+const USAGE: &str = "\
+usage: cargo xtask test [--without STEP]... [--only STEP]...
+       cargo xtask steps
+
+`test` runs every check and ends with `N passed, M failed`; exit status 0 only if none failed.
+  --without STEP   leaves that step out, and says so at the end; may be repeated
+  --only STEP      runs just that step; may be repeated
+`steps` lists the steps. The end-to-end steps install Debian packages and mount loop devices: they need root.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.split_first() {
+        Some((&"test", options)) => match chosen(options) {
+            Ok(chosen) => test(&chosen),
+            Err(wrong) => {
+                eprintln!("xtask: {wrong}\n\n{USAGE}");
+                ExitCode::from(2)
+            }
+        },
+        Some((&"steps", [])) => {
+            STEPS.iter().for_each(|step| println!("{:14} {}", step.name, step.about));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Every step, and whether it is to run.
+fn chosen(options: &[&str]) -> Result<Vec<(&'static Step, bool)>, String> {
+    let (mut without, mut only) = (Vec::new(), Vec::new());
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        let list = match *option {
+            "--without" => &mut without,
+            "--only" => &mut only,
+            other => return Err(format!("unknown option {other:?}")),
+        };
+        let name = *options.next().ok_or_else(|| format!("{option} wants the name of a step"))?;
+        let known = STEPS.iter().any(|step| step.name == name);
+        let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        if !known {
+            return Err(format!("no step {name:?}; there are {}", names.join(", ")));
+        }
+        list.push(name);
+    }
+    // Without the tests, what only they need is not wanted either.
+    if without.contains(&"e2e") {
+        without.push("e2e-install");
+    }
+    let runs = |step: &Step| (only.is_empty() || only.contains(&step.name)) && !without.contains(&step.name);
+    Ok(STEPS.iter().map(|step| (step, runs(step))).collect())
+}
+
+fn test(chosen: &[(&'static Step, bool)]) -> ExitCode {
+    let mut report = Report::default();
+    for (step, runs) in chosen {
+        if !runs {
+            report.add(step.name, Outcome::LeftOut);
+            continue;
+        }
+        if let Some(needed) = step.needs.iter().find(|needed| report.failed(needed)) {
+            report.add(step.name, Outcome::Failed(format!("it needs the step {needed}, which failed")));
+            continue;
+        }
+        report.start(step.name, step.about);
+        let outcome = match (step.run)() {
+            Ok(notes) => Outcome::Passed(notes),
+            Err(why) => Outcome::Failed(why),
+        };
+        report.add(step.name, outcome);
+    }
+    report.close()
+}
