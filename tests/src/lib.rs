@@ -26,6 +26,7 @@ pub mod json;
 pub mod metrics;
 pub mod replay;
 pub mod sdk;
+pub mod senders;
 pub mod wire;
 
 use std::thread;

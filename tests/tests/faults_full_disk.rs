@@ -1,0 +1,161 @@
+//! A disk that is really full: a loop-mounted ext4 of 64 MiB, filled under load.
+//!
+//! Needs root, `mkfs.ext4` and `mount`; fails and says so where one is missing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use forebay_tests::senders::{Ledger, Senders};
+use forebay_tests::{Connection, Request, Setup, cli, eventually};
+
+/// A file system of its own, unmounted when dropped.
+struct Disk {
+    home: tempfile::TempDir,
+}
+
+impl Disk {
+    /// Makes and mounts one of `mib` MiB.
+    fn new(mib: u64) -> Disk {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test mounts a file system of its own and must run as root: `sudo -E cargo xtask test`, or leave \
+             it out with `--without e2e`"
+        );
+        let home = tempfile::Builder::new().prefix("forebay-disk-").tempdir().expect("making a directory");
+        let image = home.path().join("image");
+        File::create(&image).and_then(|f| f.set_len(mib << 20)).expect("making the image");
+        fs::create_dir(home.path().join("mounted")).expect("making the mount point");
+        // Dropped, and so unmounted, even if one of these fails.
+        let disk = Disk { home };
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(disk.path()));
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.home.path().join("mounted")
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let fs = rustix::fs::statvfs(self.path()).expect("asking for the free space");
+        fs.f_bavail * fs.f_frsize
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a server that a failing test left behind may still hold files.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn run(command: &mut Command) {
+    let text = format!("{command:?}");
+    let output = command.output().unwrap_or_else(|e| {
+        panic!("running {text}: {e}; `apt-get install e2fsprogs mount` brings mkfs.ext4 and mount")
+    });
+    assert!(output.status.success(), "{text} failed: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Something else on the same disk, to make room later.
+fn ballast(disk: &Disk, mib: usize) -> PathBuf {
+    let path = disk.path().join("ballast");
+    fs::write(&path, vec![1; mib << 20]).expect("writing ballast");
+    path
+}
+
+/// Waits until nothing is acknowledged for a second.
+fn wait_until_full(ledger: &Ledger) {
+    let mut last = (Instant::now(), ledger.acknowledged());
+    eventually(Duration::from_secs(60), "the disk is full", || {
+        if ledger.acknowledged() != last.1 {
+            last = (Instant::now(), ledger.acknowledged());
+        }
+        ledger.refused() > 0 && last.0.elapsed() > Duration::from_secs(1)
+    });
+}
+
+/// How long it takes from now until an event is taken again.
+fn until_taken_again(ledger: &Ledger, forebay: &forebay_tests::Forebay, token: &str) -> Duration {
+    let freed = Instant::now();
+    eventually(Duration::from_secs(5), "service is back", || {
+        let mut connection = Connection::open(forebay.addr());
+        let answer = ledger.send(&mut connection, token, 1).expect("an answer");
+        answer.status == 200
+    });
+    freed.elapsed()
+}
+
+fn reading_works(forebay: &forebay_tests::Forebay, project: &forebay_tests::Project, ledger: &Ledger) {
+    forebay.send(&Request::get("/health/live")).expect_status(200);
+    let ready = forebay.send(&Request::get("/health/ready"));
+    ready.expect_status(503);
+    forebay.metrics();
+    assert!(forebay.export(project).len() >= ledger.acknowledged(), "export is complete");
+    ledger.check(forebay.data_dir(), &[]);
+}
+
+#[test]
+fn a_full_disk_is_a_503_until_space_returns() {
+    let disk = Disk::new(64);
+    let ballast = ballast(&disk, 20);
+    let forebay = Setup::new().data_dir(disk.path().join("data")).start();
+    let project = forebay.create_project("Full");
+    let ledger = Ledger::new();
+    let senders = Senders::start(&ledger, forebay.addr(), &project.token, 6);
+    wait_until_full(&ledger);
+    println!("full with {} acknowledged, {} bytes free", ledger.acknowledged(), disk.free_bytes());
+    reading_works(&forebay, &project, &ledger);
+    let full = ledger.acknowledged();
+    thread::sleep(Duration::from_secs(2));
+    assert!(ledger.acknowledged() - full < 1000, "a disk that is full stays full");
+    fs::remove_file(ballast).expect("removing the ballast");
+    let back_in = until_taken_again(&ledger, &forebay, &project.token);
+    eventually(Duration::from_secs(10), "ready again", || {
+        forebay.send(&Request::get("/health/ready")).status == 200
+    });
+    let tally = senders.stop();
+    println!("back after {back_in:?}; {} successes, {} times 503", tally.successes, tally.unavailable);
+    assert!(tally.odd.is_empty(), "only 200 and 503 with Retry-After: {:?}", tally.odd);
+    assert_eq!(tally.broken, 0, "no connection broke");
+    assert!(tally.unavailable > 0 && back_in < Duration::from_secs(5));
+    let found = ledger.check(forebay.data_dir(), &[]);
+    assert_eq!(found.acknowledged, ledger.acknowledged());
+    let data_dir = forebay.data_dir().to_owned();
+    forebay.stop();
+    cli::run(&data_dir, &["log", "verify"]).success();
+}
+
+#[test]
+fn a_server_killed_on_a_full_disk_starts_reads_and_heals() {
+    let disk = Disk::new(64);
+    let ballast = ballast(&disk, 24);
+    let setup = Setup::new().data_dir(disk.path().join("data"));
+    let forebay = setup.start();
+    let project = forebay.create_project("Full");
+    let ledger = Ledger::new();
+    let senders = Senders::start(&ledger, forebay.addr(), &project.token, 6);
+    wait_until_full(&ledger);
+    let setup = forebay.kill();
+    senders.stop();
+    fill(&disk.path());
+    let forebay = setup.start();
+    assert!(forebay.export(&project).len() >= ledger.acknowledged(), "export is complete");
+    fs::remove_file(ballast).expect("removing the ballast");
+    println!("back after {:?}", until_taken_again(&ledger, &forebay, &project.token));
+    let found = ledger.check(forebay.data_dir(), &[]);
+    assert_eq!(found.acknowledged, ledger.acknowledged());
+    forebay.stop();
+}
+
+/// Takes what is left, to the last block.
+fn fill(dir: &Path) {
+    use std::io::Write;
+    let mut file = File::create(dir.join("filler")).expect("making a file needs no block");
+    for block in [vec![1; 1 << 16], vec![1; 1 << 10]] {
+        while file.write_all(&block).is_ok() && file.sync_data().is_ok() {}
+    }
+}
