@@ -1,1 +1,41 @@
 //! Projects, credentials, accounting: the rules, in an embedded SQLite store.
+//!
+//! One file, `control.db`, in the data directory. The command line and the running server open it at
+//! the same time; what one changes the other sees by [`Watch`].
+//!
+//! # Invariants
+//! * A change, its row in `changes` and its row in `audit` are one transaction.
+//! * No credential stands in the store in plain. A token does: it is public, and routes.
+//! * A token, an API key or a secret belongs to one project at most; the schema sees to it, so that no
+//!   face of the store can break it.
+//! * A full disk, a busy store or a wrong key file is an error that says so, and nothing is half done.
+
+mod account;
+mod accounting;
+mod audit;
+mod control;
+mod csv;
+mod error;
+mod keyring;
+mod lookup;
+mod project;
+mod refusals;
+mod rules;
+mod schema;
+mod stats;
+mod transfer;
+mod watch;
+
+pub use account::{Account, CreatedAccount, NewAccount};
+pub use accounting::Keep;
+pub use audit::AuditEntry;
+pub use control::{Control, Options};
+pub use csv::{FAILED_RECORDS_MAX, FailedRecord, check_csv};
+pub use error::{AccountError, LookupError, OpenError, ProjectError, StoreError, TransferError};
+pub use keyring::Keyring;
+pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
+pub use project::{CreatedProject, NewProject, ProjectChange, ProjectInfo, ResetSecret, TokenInfo};
+pub use refusals::{StoredRefusal, StoredUnknownToken};
+pub use stats::{MinuteStats, OwnerStats, Stats, StatsFilter};
+pub use transfer::{AccountDocument, IdMergeDocument, ImportReport, ProjectDocument, RegistryDocument};
+pub use watch::{Changes, Poll, Snapshot, Watch};

@@ -61,7 +61,10 @@ impl fmt::Display for Shed {
             ShedScope::Project(id) => write!(f, "project {id}"),
         }?;
         let Shed { in_flight, wanted, limit, .. } = self;
-        write!(f, " has {in_flight} bytes in flight, {wanted} more would pass its limit of {limit}; try again")
+        write!(
+            f,
+            " has {in_flight} bytes in flight, {wanted} more would pass its limit of {limit}; try again"
+        )
     }
 }
 
@@ -116,7 +119,11 @@ impl Admission {
     ///
     /// # Errors
     /// [`Shed`] when the lane's or the project's limit would be passed.
-    pub fn admit_route(self: &Arc<Self>, project: Option<&Arc<Project>>, bytes: u64) -> Result<RoutePermit, Shed> {
+    pub fn admit_route(
+        self: &Arc<Self>,
+        project: Option<&Arc<Project>>,
+        bytes: u64,
+    ) -> Result<RoutePermit, Shed> {
         let lane = project.map_or(LaneId::UNCLAIMED, |project| project.lane);
         self.lane(lane)
             .reserve(bytes, self.limits.lane_bytes)

@@ -18,11 +18,12 @@ use std::{
 use forebay_record::Endpoint;
 
 use crate::{
-    Counts, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, clip_sample,
+    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, clip_sample,
     refusals::Refusals,
     sync::{Mutex, lock},
     tally::Inbox,
     unknown::UnknownTokens,
+    used::Used,
 };
 
 /// How much the ledger remembers.
@@ -55,6 +56,7 @@ pub struct Ledger {
     books: Mutex<Books>,
     unknown: Mutex<UnknownTokens>,
     refusals: Mutex<Refusals>,
+    used: Used,
 }
 
 #[derive(Default)]
@@ -82,6 +84,7 @@ impl Ledger {
             books: Mutex::new(Books::default()),
             unknown: Mutex::new(UnknownTokens::new(limits.unknown_tokens)),
             refusals: Mutex::new(Refusals::new(limits.refusals_per_owner, limits.refusals_total)),
+            used: Used::default(),
         })
     }
 
@@ -93,7 +96,8 @@ impl Ledger {
             Owner::Unclaimed => Arc::clone(&self.unclaimed),
             Owner::Project(_) => {
                 let mut tallies = lock(&self.tallies);
-                let tally = tallies.entry(owner).or_insert_with(|| Tally::new(owner, Arc::clone(&self.inbox)));
+                let tally =
+                    tallies.entry(owner).or_insert_with(|| Tally::new(owner, Arc::clone(&self.inbox)));
                 Arc::clone(tally)
             }
         }
@@ -177,7 +181,10 @@ impl Ledger {
 
     /// Keeps a refusal for the operator. `sample` is clipped, and secrets in it are starred out; it does
     /// not count anything: that is [`Received::reject`](crate::Received::reject)'s.
-    #[expect(clippy::too_many_arguments, reason = "each is one field of the refusal, and a builder would hide that")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one field of the refusal, and a builder would hide that"
+    )]
     pub fn refused(
         &self,
         owner: Owner,
@@ -212,6 +219,18 @@ impl Ledger {
     #[must_use]
     pub fn refusals_of(&self, owner: Owner) -> Vec<Refusal> {
         lock(&self.refusals).of(owner)
+    }
+
+    /// Notes that a credential was recognised.
+    pub fn used(&self, credential: Credential, now_ms: u64) {
+        self.used.note(credential, now_ms);
+    }
+
+    /// Takes when credentials were last used, since the last drain. One that could not be persisted goes
+    /// back by [`Ledger::used`].
+    #[must_use = "what is not persisted must be noted again"]
+    pub fn drain_used(&self) -> Vec<(Credential, u64)> {
+        self.used.drain()
     }
 
     fn collect(&self, now_ms: u64) -> crate::sync::MutexGuard<'_, Books> {

@@ -24,6 +24,7 @@ mod rows;
 mod sync;
 mod tally;
 mod unknown;
+mod used;
 
 pub use admission::{Admission, AdmissionLimits, Permit, RoutePermit, Shed, ShedScope, Sheds};
 pub use ledger::{Ledger, LedgerLimits};
@@ -35,3 +36,4 @@ pub use registry::{Change, Registry};
 pub use rows::{Counts, Kind, Row};
 pub use tally::{HandedOver, Owner, Received, Tally};
 pub use unknown::UnknownToken;
+pub use used::Credential;

@@ -74,7 +74,9 @@ impl<V> Parts<V> {
             match part.find_mut(hash, |(known, _)| **known == *key) {
                 Some(entry) => entry.1 = value,
                 None => {
-                    part.insert_unique(hash, (Arc::from(key), value), |entry| self.hasher.hash_one(&*entry.0));
+                    part.insert_unique(hash, (Arc::from(key), value), |entry| {
+                        self.hasher.hash_one(&*entry.0)
+                    });
                 }
             }
         }

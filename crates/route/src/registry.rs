@@ -45,7 +45,10 @@ pub struct Registry {
 impl Registry {
     /// An empty table. `lane_of` shards projects over lanes and must be stable.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, lane_of: impl Fn(ProjectId) -> LaneId + Send + Sync + 'static) -> Registry {
+    pub fn new(
+        ledger: Arc<Ledger>,
+        lane_of: impl Fn(ProjectId) -> LaneId + Send + Sync + 'static,
+    ) -> Registry {
         Registry {
             tokens: Parts::new(),
             api_keys: Parts::new(),
@@ -99,7 +102,8 @@ impl Registry {
         self.projects.for_each(each);
     }
 
-    /// Puts one change in force; every lookup that begins after this call sees it.
+    /// Puts one change in force; every lookup that begins after this call sees it. Tokens that are no
+    /// longer unknown leave the ledger's list.
     pub fn apply(&self, change: Change) {
         let _changing = lock(&self.changing);
         match change {
@@ -133,7 +137,9 @@ impl Registry {
         self.api_keys.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_key_mac, p)));
         self.api_secrets.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_secret_mac, p)));
         self.tokens.replace_all(
-            projects.iter().flat_map(|p| p.settings.tokens.iter().map(|token| (token.clone(), Arc::clone(p)))),
+            projects
+                .iter()
+                .flat_map(|p| p.settings.tokens.iter().map(|token| (token.clone(), Arc::clone(p)))),
         );
         self.projects.replace_all(
             projects.iter().map(|p| (Box::<[u8]>::from(p.id.as_u64().to_le_bytes()), Arc::clone(p))),
@@ -150,6 +156,7 @@ impl Registry {
         // The new ones first: a token that stays is at no moment unknown.
         for token in &project.settings.tokens {
             self.tokens.insert(token, Arc::clone(&project));
+            self.ledger.token_claimed(token);
         }
         if let Some(mac) = &project.settings.api_key_mac {
             self.api_keys.insert(&mac.0, Arc::clone(&project));

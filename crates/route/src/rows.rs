@@ -121,8 +121,7 @@ impl Counts {
     /// Whether nothing is in flight and no verdict was lost.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.unaccounted == 0
-            && self.received == self.stored + self.rejected_total() + self.dropped_total()
+        self.unaccounted == 0 && self.received == self.stored + self.rejected_total() + self.dropped_total()
     }
 
     /// Adds `events` of `kind`; zero leaves no trace.

@@ -1,0 +1,339 @@
+//! The store's connection, and what every job on it shares: transactions, the change and audit rows.
+
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use forebay_route::Mac;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use crate::{Keyring, OpenError, StoreError, schema};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Who the changes are made by, as created-by and the audit show it.
+    pub actor: String,
+    /// Milliseconds since the epoch.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// How long to wait for another process.
+    pub busy_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let clock = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        };
+        Options {
+            actor: "command line".to_owned(),
+            clock: Arc::new(clock),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The store of a data directory. Shared freely between threads: jobs take turns.
+pub struct Control {
+    pub(crate) dir: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) keyring: Keyring,
+    pub(crate) options: Options,
+    connection: Mutex<Connection>,
+}
+
+impl Control {
+    /// Opens the store of `dir`, making directory, key and store as needed.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(dir: &Path) -> Result<Control, OpenError> {
+        Control::open_with(dir, Options::default())
+    }
+
+    /// [`Control::open`] with options.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(dir: &Path, options: Options) -> Result<Control, OpenError> {
+        let path = Control::path(dir);
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::File { what, path, source }
+        };
+        fs::create_dir_all(dir).map_err(failed("create the data directory", dir))?;
+        if !path.exists() {
+            // Made here and not by SQLite, for its permissions: SQLite gives its journals the same.
+            let made =
+                fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            made.and_then(|file| file.sync_all()).map_err(failed("create", &path))?;
+            let synced = fs::File::open(dir).and_then(|directory| directory.sync_all());
+            synced.map_err(failed("make durable", dir))?;
+        }
+        Control::open_path(dir, path, options)
+    }
+
+    /// Opens the store of `dir`, or says that there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Missing`] when there is no store.
+    pub fn open_existing(dir: &Path) -> Result<Control, OpenError> {
+        Control::open_existing_with(dir, Options::default())
+    }
+
+    /// [`Control::open_existing`] with options.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Missing`] when there is no store.
+    pub fn open_existing_with(dir: &Path, options: Options) -> Result<Control, OpenError> {
+        let path = Control::path(dir);
+        if !path.exists() {
+            return Err(OpenError::Missing { path });
+        }
+        Control::open_path(dir, path, options)
+    }
+
+    /// Where the store of a data directory lies.
+    #[must_use]
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join("control.db")
+    }
+
+    fn open_path(dir: &Path, path: PathBuf, options: Options) -> Result<Control, OpenError> {
+        let mut connection = connect(&path, options.busy_timeout)?;
+        schema::migrate(&mut connection, &path)?;
+        let keyring = keyring_of(dir, &mut connection, &path)?;
+        Ok(Control { dir: dir.to_owned(), path, keyring, options, connection: Mutex::new(connection) })
+    }
+
+    /// The server's key, for recognising credentials without asking the store.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// The digest that a credential is recognised by.
+    #[must_use]
+    pub fn mac(&self, credential: &[u8]) -> Mac {
+        self.keyring.mac(credential)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.options.clock)()
+    }
+
+    /// The connection. A job that panicked left a transaction that was rolled back as it unwound.
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A connection of its own, for a reader that must not wait for the jobs.
+    pub(crate) fn connect(&self) -> Result<Connection, StoreError> {
+        connect(&self.path, self.options.busy_timeout)
+    }
+
+    /// Runs `job` on one consistent state of the store.
+    pub(crate) fn read<T, E: From<StoreError>>(
+        &self,
+        job: impl FnOnce(&Job<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transact(TransactionBehavior::Deferred, job)
+    }
+
+    /// Runs `job` alone, and makes what it did durable; or, when it fails, undoes it.
+    pub(crate) fn change<T, E: From<StoreError>>(
+        &self,
+        job: impl FnOnce(&Job<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Immediate: taken before the first read, so that no rule is checked on a state that changes.
+        self.transact(TransactionBehavior::Immediate, job)
+    }
+
+    fn transact<T, E: From<StoreError>>(
+        &self,
+        behavior: TransactionBehavior,
+        job: impl FnOnce(&Job<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection();
+        let wrap = |source| StoreError::of(&self.path, source);
+        let transaction = connection.transaction_with_behavior(behavior).map_err(wrap)?;
+        let job_on = Job { transaction, control: self, now_ms: self.now_ms() };
+        let done = job(&job_on)?;
+        job_on.transaction.commit().map_err(wrap)?;
+        Ok(done)
+    }
+}
+
+/// One transaction.
+pub(crate) struct Job<'a> {
+    pub(crate) transaction: Transaction<'a>,
+    pub(crate) control: &'a Control,
+    pub(crate) now_ms: u64,
+}
+
+impl Job<'_> {
+    /// Runs a statement; returns how many rows it touched.
+    pub(crate) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        statement.execute(params).map_err(|e| self.wrap(e))
+    }
+
+    /// The rows of a query.
+    pub(crate) fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        let rows = statement.query_map(params, row).map_err(|e| self.wrap(e))?;
+        rows.collect::<Result<_, _>>().map_err(|e| self.wrap(e))
+    }
+
+    /// The first row of a query, if any.
+    pub(crate) fn row<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        statement.query_row(params, row).optional().map_err(|e| self.wrap(e))
+    }
+
+    pub(crate) fn wrap(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::of(&self.control.path, source)
+    }
+
+    pub(crate) fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged { path: self.control.path.clone(), what }
+    }
+
+    pub(crate) fn actor(&self) -> &str {
+        &self.control.options.actor
+    }
+
+    /// Tells running servers that `key` changed, and the audit what was done to it.
+    pub(crate) fn changed(
+        &self,
+        what: Changed,
+        key: &str,
+        action: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO changes (what, key, at_ms) VALUES (?1, ?2, ?3)",
+            params![what.as_str(), key, self.now_ms],
+        )?;
+        let last = self.transaction.last_insert_rowid();
+        self.execute("DELETE FROM changes WHERE id <= ?1", [last - CHANGES_KEPT])?;
+        self.audit(action, key, detail)
+    }
+
+    /// Tells the audit what was done.
+    pub(crate) fn audit(&self, action: &str, subject: &str, detail: &str) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit (at_ms, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![self.now_ms, self.actor(), action, subject, detail],
+        )?;
+        Ok(())
+    }
+}
+
+/// The condition of a query for one row or, with the parameter NULL, for all: two statements, because an
+/// `OR` of the two would read the whole table for one row.
+pub(crate) fn only_if<T>(only: Option<T>, column: &str) -> String {
+    if only.is_some() { format!("{column} = ?1") } else { "?1 IS NULL".to_owned() }
+}
+
+/// A server that missed more changes than this reads everything again.
+const CHANGES_KEPT: i64 = 10_000;
+
+/// What a row of `changes` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Changed {
+    Project,
+    ServiceAccount,
+    LookupTable,
+}
+
+impl Changed {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Changed::Project => "project",
+            Changed::ServiceAccount => "service_account",
+            Changed::LookupTable => "lookup_table",
+        }
+    }
+}
+
+impl StoreError {
+    /// Sorts SQLite's errors by what the operator can do about them.
+    pub(crate) fn of(path: &Path, source: rusqlite::Error) -> StoreError {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => StoreError::Full { path, source },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { path, source },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Damaged { path, what: source.to_string() }
+            }
+            _ => StoreError::Database { path, source },
+        }
+    }
+}
+
+fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    let wrap = |source| StoreError::of(path, source);
+    let connection = Connection::open(path).map_err(wrap)?;
+    connection.busy_timeout(busy_timeout).map_err(wrap)?;
+    // Full: a commit is durable when it returns, as a credential shown once must be. The limits keep the
+    // journal small after a large transaction, and the cache of each connection at 1 MiB.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+             PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(wrap)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// The key of `dir`, proven to be the one that this store's credentials are kept under.
+fn keyring_of(dir: &Path, connection: &mut Connection, path: &Path) -> Result<Keyring, OpenError> {
+    let wrap = |source| OpenError::from(StoreError::of(path, source));
+    let known = |connection: &Connection| {
+        connection
+            .query_row("SELECT value FROM meta WHERE name = 'server_key_check'", [], |row| {
+                row.get::<_, Vec<u8>>(0)
+            })
+            .optional()
+            .map_err(wrap)
+    };
+    let mut check = known(connection)?;
+    let keyring = match check {
+        Some(_) => Keyring::read(dir)?.ok_or_else(|| OpenError::KeyMissing { path: Keyring::path(dir) })?,
+        None => Keyring::read_or_create(dir)?,
+    };
+    if check.is_none() {
+        // Ignored where another process was first: then its key is compared like any.
+        let sql = "INSERT OR IGNORE INTO meta (name, value) VALUES ('server_key_check', ?1)";
+        connection.execute(sql, [keyring.check()]).map_err(wrap)?;
+        check = known(connection)?;
+    }
+    if check.as_deref() == Some(keyring.check()) {
+        Ok(keyring)
+    } else {
+        Err(OpenError::KeyWrong { path: Keyring::path(dir), store: path.to_owned() })
+    }
+}

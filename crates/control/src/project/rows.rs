@@ -1,0 +1,296 @@
+//! Projects as rows: the checks before each change, so that an error can say which rule was broken, and
+//! the statements. The schema holds the same rules once more.
+
+use std::fmt;
+
+use forebay_record::ProjectId;
+use forebay_route::IdMerge;
+use rusqlite::params;
+
+use super::{CreatedProject, NewProject, ProjectInfo, TokenInfo};
+use crate::{
+    ProjectError, StoreError,
+    control::{Changed, Job, only_if},
+    keyring::{hex, new_credential, random},
+    rules,
+};
+
+/// A credential kept as a digest and sealed: its columns, and its name for people.
+#[derive(Clone, Copy)]
+pub(crate) struct Sealed {
+    column: &'static str,
+    what: &'static str,
+}
+
+pub(crate) const API_KEY: Sealed = Sealed { column: "api_key", what: "API key" };
+pub(crate) const API_SECRET: Sealed = Sealed { column: "api_secret", what: "API secret" };
+
+/// A checked number.
+pub(crate) fn forebay_id(id: u64) -> Result<ProjectId, ProjectError> {
+    rules::project_id(id).ok_or(ProjectError::IdInvalid { id })
+}
+
+pub(super) fn create(job: &Job<'_>, new: &NewProject) -> Result<CreatedProject, ProjectError> {
+    let or_new = |given: &Option<String>| given.clone().map_or_else(new_credential, Ok);
+    let created = CreatedProject {
+        id: new.id.map_or_else(|| free_id(job), Ok)?,
+        name: new.name.clone(),
+        token: or_new(&new.token)?,
+        api_key: or_new(&new.api_key)?,
+        api_secret: or_new(&new.api_secret)?,
+    };
+    insert(job, &created, &new_uid()?, job.now_ms)?;
+    if new.id_merge != IdMerge::default() {
+        job.execute(
+            "UPDATE projects SET id_merge = ?2 WHERE id = ?1",
+            params![created.id, new.id_merge.as_str()],
+        )?;
+    }
+    let detail = format!("name {:?}, token {}", created.name, created.token);
+    job.changed(Changed::Project, &created.id.to_string(), "project.created", &detail)?;
+    Ok(created)
+}
+
+/// Inserts a project with one token, after checking every rule so that the error can say which.
+pub(crate) fn insert(
+    job: &Job<'_>,
+    new: &CreatedProject,
+    uid: &str,
+    created_at_ms: u64,
+) -> Result<(), ProjectError> {
+    let id = forebay_id(new.id)?;
+    check_name(&new.name)?;
+    if let Some(name) = name_of(job, new.id)? {
+        return Err(ProjectError::IdTaken { id, name });
+    }
+    let [key, secret] = [(API_KEY, &new.api_key), (API_SECRET, &new.api_secret)]
+        .map(|(which, plain)| keep_credential(job, new.id, uid, which, plain));
+    let ((key_mac, key_sealed), (secret_mac, secret_sealed)) = (key?, secret?);
+    job.execute(
+        "INSERT INTO projects (id, uid, organisation_id, name, api_key_mac, api_key_sealed, api_secret_mac, \
+         api_secret_sealed, created_at_ms, created_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            new.id,
+            uid,
+            organisation(job)?,
+            new.name,
+            key_mac,
+            key_sealed,
+            secret_mac,
+            secret_sealed,
+            created_at_ms,
+            job.actor()
+        ],
+    )?;
+    insert_token(job, new.id, &new.token)
+}
+
+/// Adds a token that no project has.
+pub(crate) fn insert_token(job: &Job<'_>, id: u64, token: &str) -> Result<(), ProjectError> {
+    if !rules::token(token) {
+        return Err(ProjectError::TokenInvalid { token: token.to_owned() });
+    }
+    let sql = "SELECT p.id, p.name FROM tokens t JOIN projects p ON p.id = t.project_id WHERE t.token = ?1";
+    if let Some((owner, name)) = job.row(sql, [token], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        return Err(ProjectError::TokenTaken { token: token.to_owned(), id: forebay_id(owner)?, name });
+    }
+    job.execute(
+        "INSERT INTO tokens (token, project_id, position, created_at_ms, created_by) VALUES (?1, ?2, \
+         (SELECT coalesce(max(position), 0) + 1 FROM tokens WHERE project_id = ?2), ?3, ?4)",
+        params![token, id, job.now_ms, job.actor()],
+    )?;
+    // Its events are the project's from now on.
+    job.execute("DELETE FROM unknown_tokens WHERE token = CAST(?1 AS BLOB)", [token])?;
+    Ok(())
+}
+
+/// Replaces a credential of a project.
+pub(crate) fn set_credential(
+    job: &Job<'_>,
+    id: u64,
+    uid: &str,
+    which: Sealed,
+    plain: &str,
+) -> Result<(), ProjectError> {
+    let (mac, sealed) = keep_credential(job, id, uid, which, plain)?;
+    let column = which.column;
+    let sql = format!(
+        "UPDATE projects SET {column}_mac = ?2, {column}_sealed = ?3, {column}_last_used_ms = NULL WHERE id = ?1"
+    );
+    job.execute(&sql, params![id, mac, sealed])?;
+    Ok(())
+}
+
+/// What is stored of a credential, once no other project has it.
+fn keep_credential(
+    job: &Job<'_>,
+    id: u64,
+    uid: &str,
+    which: Sealed,
+    plain: &str,
+) -> Result<([u8; 32], Vec<u8>), ProjectError> {
+    if !rules::credential(plain) {
+        return Err(ProjectError::CredentialInvalid { what: which.what });
+    }
+    let mac = job.control.mac(plain.as_bytes()).0;
+    let sql = format!("SELECT id, name FROM projects WHERE {}_mac = ?1 AND id <> ?2", which.column);
+    if let Some((owner, name)) = job.row(&sql, params![mac, id], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        return Err(ProjectError::CredentialTaken { what: which.what, id: forebay_id(owner)?, name });
+    }
+    let sealed = job.control.keyring.seal(&purpose(which, uid), plain.as_bytes())?;
+    Ok((mac, sealed))
+}
+
+/// A project's credential in plain.
+pub(crate) fn unseal(job: &Job<'_>, id: u64, uid: &str, which: Sealed) -> Result<String, StoreError> {
+    let sql = format!("SELECT {}_sealed FROM projects WHERE id = ?1", which.column);
+    let sealed: Vec<u8> = job.row(&sql, [id], |row| row.get(0))?.unwrap_or_default();
+    let plain = job
+        .control
+        .keyring
+        .open(&purpose(which, uid), &sealed)
+        .and_then(|plain| String::from_utf8(plain).ok());
+    plain.ok_or_else(|| {
+        job.damaged(format!("the sealed {} of project {id} does not open under keys/server.key", which.what))
+    })
+}
+
+/// Ties what is sealed to its place: copied into another row it does not open.
+fn purpose(which: Sealed, uid: &str) -> String {
+    format!("{} of {uid}", which.column)
+}
+
+/// Writes the settings in which `new` differs from `old`; true if there was one.
+pub(crate) fn update(job: &Job<'_>, old: &ProjectInfo, new: &ProjectInfo) -> Result<bool, ProjectError> {
+    check_name(&new.name)?;
+    if new.retention_days == Some(0) {
+        return Err(ProjectError::RetentionInvalid);
+    }
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, old: &dyn fmt::Debug, new: &dyn fmt::Debug| {
+        let (old, new) = (format!("{old:?}"), format!("{new:?}"));
+        if old != new {
+            differences.push(format!("{what} {old} -> {new}"));
+        }
+    };
+    compare("name", &old.name, &new.name);
+    compare("accepts_events", &old.accepts_events, &new.accepts_events);
+    compare("keeps_client_ip", &old.keeps_client_ip, &new.keeps_client_ip);
+    compare("id_merge", &old.id_merge, &new.id_merge);
+    compare("retention_days", &old.retention_days, &new.retention_days);
+    if differences.is_empty() {
+        return Ok(false);
+    }
+    job.execute(
+        "UPDATE projects SET name = ?2, accepts_events = ?3, keeps_client_ip = ?4, id_merge = ?5, \
+         retention_days = ?6 WHERE id = ?1",
+        params![old.id, new.name, new.accepts_events, new.keeps_client_ip, new.id_merge, new.retention_days],
+    )?;
+    job.changed(Changed::Project, &old.id.to_string(), "project.changed", &differences.join(", "))?;
+    Ok(true)
+}
+
+/// One project, or that there is none of that number.
+pub(crate) fn info(job: &Job<'_>, id: u64) -> Result<ProjectInfo, ProjectError> {
+    let found = match rules::project_id(id) {
+        Some(_) => infos(job, Some(id))?.pop(),
+        None => None,
+    };
+    found.ok_or(ProjectError::NotFound { id })
+}
+
+/// One project or all, by number.
+pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>, StoreError> {
+    let sql = format!(
+        "SELECT id, name, accepts_events, keeps_client_ip, id_merge, retention_days, created_at_ms, created_by, \
+         api_key_last_used_ms, api_secret_last_used_ms FROM projects WHERE {} ORDER BY id",
+        only_if(only, "id")
+    );
+    let mut projects = job.rows(&sql, [only], |row| {
+        Ok(ProjectInfo {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            token: String::new(),
+            tokens: Vec::new(),
+            accepts_events: row.get(2)?,
+            keeps_client_ip: row.get(3)?,
+            id_merge: IdMerge::parse(&row.get::<_, String>(4)?).unwrap_or_default().as_str(),
+            retention_days: row.get(5)?,
+            created_at_ms: row.get(6)?,
+            created_by: row.get(7)?,
+            api_key_last_used_ms: row.get(8)?,
+            api_secret_last_used_ms: row.get(9)?,
+        })
+    })?;
+    let sql = format!(
+        "SELECT project_id, token, created_at_ms, created_by, last_used_ms FROM tokens WHERE {} \
+         ORDER BY project_id, position",
+        only_if(only, "project_id")
+    );
+    let tokens = job.rows(&sql, [only], |row| {
+        let token = TokenInfo {
+            token: row.get(1)?,
+            created_at_ms: row.get(2)?,
+            created_by: row.get(3)?,
+            last_used_ms: row.get(4)?,
+        };
+        Ok((row.get::<_, u64>(0)?, token))
+    })?;
+    // Both are in the order of projects.
+    let mut tokens = tokens.into_iter().peekable();
+    for project in &mut projects {
+        while let Some((_, token)) = tokens.next_if(|(of, _)| *of == project.id) {
+            project.tokens.push(token);
+        }
+        project.token = project.tokens.first().map(|first| first.token.clone()).unwrap_or_default();
+    }
+    Ok(projects)
+}
+
+/// A project's uid.
+pub(crate) fn uid(job: &Job<'_>, id: u64) -> Result<String, StoreError> {
+    let found = job.row("SELECT uid FROM projects WHERE id = ?1", [id], |row| row.get(0))?;
+    found.ok_or_else(|| job.damaged(format!("project {id} vanished within a transaction")))
+}
+
+/// A new uid.
+pub(crate) fn new_uid() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    random(&mut bytes)?;
+    Ok(hex(&bytes))
+}
+
+/// The one organisation, made on first use, with whoever made it as its owner.
+pub(crate) fn organisation(job: &Job<'_>) -> Result<i64, StoreError> {
+    if let Some(id) = job.row("SELECT id FROM organisations ORDER BY id LIMIT 1", [], |row| row.get(0))? {
+        return Ok(id);
+    }
+    job.execute("INSERT INTO organisations (name, created_at_ms) VALUES ('default', ?1)", [job.now_ms])?;
+    let id = job.transaction.last_insert_rowid();
+    job.execute("INSERT INTO organisation_owners VALUES (?1, ?2, ?3)", params![id, job.actor(), job.now_ms])?;
+    job.audit("organisation.created", &id.to_string(), "name \"default\"")?;
+    Ok(id)
+}
+
+fn name_of(job: &Job<'_>, id: u64) -> Result<Option<String>, StoreError> {
+    job.row("SELECT name FROM projects WHERE id = ?1", [id], |row| row.get(0))
+}
+
+fn check_name(name: &str) -> Result<(), ProjectError> {
+    if rules::name(name) { Ok(()) } else { Err(ProjectError::NameInvalid { name: name.to_owned() }) }
+}
+
+/// Seven random digits, so that projects of independent nodes rarely share a number; counting on from
+/// the highest when those are crowded.
+fn free_id(job: &Job<'_>) -> Result<u64, StoreError> {
+    for _ in 0..32 {
+        let mut bytes = [0; 8];
+        random(&mut bytes)?;
+        let id = 1_000_000 + u64::from_le_bytes(bytes) % 9_000_000;
+        if name_of(job, id)?.is_none() {
+            return Ok(id);
+        }
+    }
+    let highest = job.row("SELECT max(id) FROM projects", [], |row| row.get::<_, Option<u64>>(0))?;
+    Ok(highest.flatten().unwrap_or(0) + 1)
+}

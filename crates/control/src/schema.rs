@@ -1,0 +1,45 @@
+//! The store's tables, in versions: each migration is a file, applied once and never changed after.
+//!
+//! # Invariants
+//! * `user_version` says how many migrations the store has had; a migration and its number are one
+//!   transaction.
+//! * A store with a later version than known is refused, not guessed at.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::{OpenError, StoreError};
+
+/// In order; the first brings an empty store to version 1.
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1_projects.sql"),
+    include_str!("schema/2_accounting.sql"),
+    include_str!("schema/3_lookup_tables.sql"),
+];
+
+/// Brings the store to the latest version.
+pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let wrap = |source| StoreError::of(path, source);
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    if version(connection).map_err(wrap)? == known {
+        return Ok(());
+    }
+    // Of two processes that do this at once the second waits here, and finds it done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
+    let found = version(&transaction).map_err(wrap)?;
+    let missing = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..));
+    let Some(missing) = missing else {
+        return Err(OpenError::TooNew { path: path.to_owned(), found, known });
+    };
+    for sql in missing {
+        transaction.execute_batch(sql).map_err(wrap)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
+    transaction.commit().map_err(wrap)?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}

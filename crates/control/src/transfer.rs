@@ -1,0 +1,395 @@
+//! Carrying a registry to the next node: projects with their credentials, and service accounts.
+//!
+//! The document is JSON for people and programs. It holds tokens, API keys and API secrets **in plain**,
+//! as each node keeps them under a key of its own: treat the file like a password. Of service accounts,
+//! whose secrets are shown once, it holds the SHA-256, by which the next node recognises them.
+
+use std::fmt;
+
+use forebay_route::IdMerge;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Control, CreatedProject, ProjectError, ProjectInfo, TransferError, account,
+    control::{Changed, Job},
+    keyring::{hex, new_credential, unhex},
+    project::{self, API_KEY, API_SECRET},
+};
+
+const WARNING: &str =
+    "holds API keys and secrets in plain: keep it like a password, delete it after the import";
+
+/// A registry on its way to another node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryDocument {
+    /// The version of the document: 1.
+    pub forebay_registry: u32,
+    /// For whoever opens it.
+    #[serde(default)]
+    pub warning: String,
+    /// The projects.
+    #[serde(default)]
+    pub projects: Vec<ProjectDocument>,
+    /// The service accounts.
+    #[serde(default)]
+    pub service_accounts: Vec<AccountDocument>,
+}
+
+/// A project on its way to another node. Only `id`, `name` and `tokens` must be there.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectDocument {
+    /// Its number.
+    pub id: u64,
+    /// Tells it apart from other projects of that number; left out, a project of that number which has one
+    /// of its tokens is taken to be it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its tokens, the one shown for it first.
+    pub tokens: Vec<String>,
+    /// Its API key, in plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Its API secret, in plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_secret: Option<String>,
+    /// Whether it accepts events.
+    #[serde(default = "yes")]
+    pub accepts_events: bool,
+    /// Whether it keeps senders' addresses.
+    #[serde(default = "yes")]
+    pub keeps_client_ip: bool,
+    /// How it resolves identities.
+    #[serde(default)]
+    pub id_merge: IdMergeDocument,
+    /// Its own retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// When it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at_ms: Option<u64>,
+}
+
+/// [`IdMerge`](forebay_route::IdMerge) in a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdMergeDocument {
+    /// `original`
+    #[default]
+    Original,
+    /// `simplified`
+    Simplified,
+}
+
+/// A service account on its way to another node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountDocument {
+    /// Its name.
+    pub username: String,
+    /// The SHA-256 of its secret, in hexadecimal.
+    pub secret_sha256: String,
+    /// The projects it may use.
+    pub projects: Vec<u64>,
+    /// When it stops working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Projects that were not here before.
+    pub projects_created: usize,
+    /// Projects that were here and are now as in the document.
+    pub projects_changed: usize,
+    /// Projects that were as in the document already.
+    pub projects_unchanged: usize,
+    /// Service accounts that were not here before.
+    pub service_accounts_created: usize,
+    /// Service accounts that were here and are now as in the document.
+    pub service_accounts_changed: usize,
+    /// Service accounts that were as in the document already.
+    pub service_accounts_unchanged: usize,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl RegistryDocument {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`TransferError::Malformed`] with line and column, [`TransferError::Version`].
+    pub fn parse(json: &[u8]) -> Result<RegistryDocument, TransferError> {
+        let document: RegistryDocument =
+            serde_json::from_slice(json).map_err(|source| TransferError::Malformed { source })?;
+        match document.forebay_registry {
+            1 => Ok(document),
+            found => Err(TransferError::Version { found }),
+        }
+    }
+}
+
+impl fmt::Debug for RegistryDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RegistryDocument { projects, service_accounts, .. } = self;
+        f.debug_struct("RegistryDocument")
+            .field("projects", projects)
+            .field("accounts", service_accounts)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ProjectDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProjectDocument")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AccountDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountDocument").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl From<IdMerge> for IdMergeDocument {
+    fn from(merge: IdMerge) -> IdMergeDocument {
+        match merge {
+            IdMerge::Original => IdMergeDocument::Original,
+            IdMerge::Simplified => IdMergeDocument::Simplified,
+        }
+    }
+}
+
+impl From<IdMergeDocument> for IdMerge {
+    fn from(merge: IdMergeDocument) -> IdMerge {
+        match merge {
+            IdMergeDocument::Original => IdMerge::Original,
+            IdMergeDocument::Simplified => IdMerge::Simplified,
+        }
+    }
+}
+
+impl Control {
+    /// The registry; or, where `projects` names some, those and the service accounts that may use
+    /// nothing else. It holds credentials in plain; that it was made is audited.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub fn export(&self, projects: &[u64]) -> Result<RegistryDocument, TransferError> {
+        self.change(|job| {
+            let infos = if projects.is_empty() {
+                project::infos(job, None)?
+            } else {
+                projects.iter().map(|&id| project::info(job, id)).collect::<Result<_, _>>()?
+            };
+            let wanted = |id: &u64| projects.is_empty() || projects.contains(id);
+            let mut accounts = account::accounts(job)?;
+            accounts.retain(|account| account.projects.iter().all(wanted));
+            let document = RegistryDocument {
+                forebay_registry: 1,
+                warning: WARNING.to_owned(),
+                projects: infos
+                    .into_iter()
+                    .map(|info| export_project(job, info))
+                    .collect::<Result<_, _>>()?,
+                service_accounts: accounts
+                    .into_iter()
+                    .map(|account| {
+                        Ok(AccountDocument {
+                            secret_sha256: hex(&account::secret_sha256(job, &account.username)?),
+                            username: account.username,
+                            projects: account.projects,
+                            expires_at_ms: account.expires_at_ms,
+                        })
+                    })
+                    .collect::<Result<_, TransferError>>()?,
+            };
+            for exported in &document.projects {
+                job.audit("project.exported", &exported.id.to_string(), "with its API key and secret")?;
+            }
+            Ok(document)
+        })
+    }
+
+    /// Makes projects and accounts here what they are in `document`; others stay. All of it or nothing.
+    /// Importing the same document twice changes nothing the second time.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub fn import(&self, document: &RegistryDocument) -> Result<ImportReport, TransferError> {
+        self.change(|job| {
+            let mut report = ImportReport::default();
+            for project in &document.projects {
+                *(match import_project(job, project)? {
+                    Imported::Created => &mut report.projects_created,
+                    Imported::Changed => &mut report.projects_changed,
+                    Imported::Unchanged => &mut report.projects_unchanged,
+                }) += 1;
+            }
+            for account in &document.service_accounts {
+                *(match import_account(job, account)? {
+                    Imported::Created => &mut report.service_accounts_created,
+                    Imported::Changed => &mut report.service_accounts_changed,
+                    Imported::Unchanged => &mut report.service_accounts_unchanged,
+                }) += 1;
+            }
+            Ok(report)
+        })
+    }
+}
+
+enum Imported {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+impl Imported {
+    fn changed(changed: bool) -> Imported {
+        if changed { Imported::Changed } else { Imported::Unchanged }
+    }
+}
+
+fn export_project(job: &Job<'_>, info: ProjectInfo) -> Result<ProjectDocument, TransferError> {
+    let uid = project::uid(job, info.id)?;
+    Ok(ProjectDocument {
+        id: info.id,
+        api_key: Some(project::unseal(job, info.id, &uid, API_KEY)?),
+        api_secret: Some(project::unseal(job, info.id, &uid, API_SECRET)?),
+        uid: Some(uid),
+        name: info.name,
+        tokens: info.tokens.into_iter().map(|token| token.token).collect(),
+        accepts_events: info.accepts_events,
+        keeps_client_ip: info.keeps_client_ip,
+        id_merge: IdMerge::parse(info.id_merge).unwrap_or_default().into(),
+        retention_days: info.retention_days,
+        created_at_ms: Some(info.created_at_ms),
+    })
+}
+
+fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, TransferError> {
+    let id = project::forebay_id(wanted.id)?;
+    let Some(first_token) = wanted.tokens.first() else {
+        return Err(ProjectError::LastToken { id }.into());
+    };
+    let here = match project::info(job, wanted.id) {
+        Ok(here) => Some(here),
+        Err(ProjectError::NotFound { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let or_new = |given: &Option<String>| given.clone().map_or_else(new_credential, Ok);
+    let Some(old) = here else {
+        let new = CreatedProject {
+            id: wanted.id,
+            name: wanted.name.clone(),
+            token: first_token.clone(),
+            api_key: or_new(&wanted.api_key)?,
+            api_secret: or_new(&wanted.api_secret)?,
+        };
+        let uid = wanted.uid.clone().map_or_else(project::new_uid, Ok)?;
+        project::insert(job, &new, &uid, wanted.created_at_ms.unwrap_or(job.now_ms))?;
+        for token in &wanted.tokens[1..] {
+            project::insert_token(job, wanted.id, token)?;
+        }
+        let old = project::info(job, wanted.id)?;
+        let detail = format!("name {:?}", new.name);
+        job.changed(Changed::Project, &wanted.id.to_string(), "project.imported", &detail)?;
+        project::update(job, &old, &settings_of(wanted, &old))?;
+        return Ok(Imported::Created);
+    };
+    let uid = project::uid(job, wanted.id)?;
+    let same = match &wanted.uid {
+        Some(there) => *there == uid,
+        None => old.tokens.iter().any(|token| wanted.tokens.contains(&token.token)),
+    };
+    if !same {
+        return Err(TransferError::OtherProject { id, here: old.name, there: wanted.name.clone() });
+    }
+    let mut changed = import_tokens(job, &old, wanted)?;
+    for (which, plain) in [(API_KEY, &wanted.api_key), (API_SECRET, &wanted.api_secret)] {
+        if let Some(plain) = plain
+            && project::unseal(job, wanted.id, &uid, which)? != *plain
+        {
+            project::set_credential(job, wanted.id, &uid, which, plain)?;
+            changed = true;
+        }
+    }
+    if changed {
+        job.changed(Changed::Project, &wanted.id.to_string(), "project.imported", "tokens or credentials")?;
+    }
+    let updated = project::update(job, &old, &settings_of(wanted, &old))?;
+    Ok(Imported::changed(changed || updated))
+}
+
+fn settings_of(wanted: &ProjectDocument, old: &ProjectInfo) -> ProjectInfo {
+    ProjectInfo {
+        name: wanted.name.clone(),
+        accepts_events: wanted.accepts_events,
+        keeps_client_ip: wanted.keeps_client_ip,
+        id_merge: IdMerge::from(wanted.id_merge).as_str(),
+        retention_days: wanted.retention_days,
+        ..old.clone()
+    }
+}
+
+/// Makes a project's tokens those wanted, in that order.
+fn import_tokens(job: &Job<'_>, old: &ProjectInfo, wanted: &ProjectDocument) -> Result<bool, TransferError> {
+    if old.tokens.iter().map(|token| &token.token).eq(&wanted.tokens) {
+        return Ok(false);
+    }
+    for token in &old.tokens {
+        if !wanted.tokens.contains(&token.token) {
+            job.execute("DELETE FROM tokens WHERE token = ?1", [&token.token])?;
+        }
+    }
+    for token in &wanted.tokens {
+        if !old.tokens.iter().any(|known| known.token == *token) {
+            project::insert_token(job, old.id, token)?;
+        }
+    }
+    // In two steps, past the highest and then back: positions are unique at every moment.
+    let sql = "UPDATE tokens SET position = position + ?2 WHERE project_id = ?1";
+    job.execute(sql, params![old.id, 1_i64 << 32])?;
+    for (position, token) in (1_i64..).zip(&wanted.tokens) {
+        job.execute("UPDATE tokens SET position = ?2 WHERE token = ?1", params![token, position])?;
+    }
+    Ok(true)
+}
+
+fn import_account(job: &Job<'_>, wanted: &AccountDocument) -> Result<Imported, TransferError> {
+    let username = &wanted.username;
+    let digest = unhex(&wanted.secret_sha256)
+        .ok_or_else(|| TransferError::DigestInvalid { username: username.clone() })?;
+    let mut projects = wanted.projects.clone();
+    projects.sort_unstable();
+    projects.dedup();
+    let here = account::accounts(job)?.into_iter().find(|account| account.username == *username);
+    let Some(old) = here else {
+        account::insert(job, username, &digest, &projects, wanted.expires_at_ms)?;
+        return Ok(Imported::Created);
+    };
+    if account::secret_sha256(job, username)? != digest {
+        return Err(TransferError::OtherAccount { username: username.clone() });
+    }
+    if old.projects == projects && old.expires_at_ms == wanted.expires_at_ms {
+        return Ok(Imported::Unchanged);
+    }
+    let id = i64::try_from(old.id).map_err(|_| job.damaged(format!("service account number {}", old.id)))?;
+    job.execute("DELETE FROM service_account_projects WHERE service_account_id = ?1", [id])?;
+    account::grant(job, id, &projects)?;
+    let sql = "UPDATE service_accounts SET expires_at_ms = ?2 WHERE id = ?1";
+    job.execute(sql, params![id, wanted.expires_at_ms])?;
+    let detail = format!("projects {projects:?}, expires {:?}", wanted.expires_at_ms);
+    job.changed(Changed::ServiceAccount, username, "service_account.imported", &detail)?;
+    Ok(Imported::Changed)
+}

@@ -1,0 +1,256 @@
+//! How a running server learns what changed.
+//!
+//! A [`Watch`] has a connection of its own. Asking costs one `PRAGMA data_version`; only when some
+//! process wrote does it look at the `changes` table.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use forebay_record::ProjectId;
+use forebay_route::{Change, IdMerge, Mac, ProjectSettings, ServiceAccount};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use crate::{
+    Control, StoreError,
+    control::{Changed, only_if},
+};
+
+/// Everything that routing knows, and the change it is as of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The projects.
+    pub projects: Vec<ProjectSettings>,
+    /// The service accounts.
+    pub accounts: Vec<ServiceAccount>,
+    /// The last change in it.
+    pub last_change: i64,
+}
+
+/// What changed since some change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// These, in order, up to the change numbered `last_change`.
+    Some {
+        /// Each thing once, as it is now.
+        changes: Vec<Change>,
+        /// Where to continue.
+        last_change: i64,
+    },
+    /// More than the store remembers: read everything again.
+    TooMany,
+}
+
+/// What a [`Watch`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Nothing new.
+    Nothing,
+    /// These changes, to be applied in order.
+    Changes(Vec<Change>),
+    /// Everything, because too much changed.
+    Everything(Snapshot),
+}
+
+/// A running server's eye on the store.
+pub struct Watch {
+    connection: Connection,
+    path: PathBuf,
+    data_version: Option<i64>,
+    last_change: i64,
+}
+
+impl Control {
+    /// Everything that routing knows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.read(|job| snapshot(&job.transaction).map_err(|e| job.wrap(e)))
+    }
+
+    /// What changed after the change numbered `id`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn changes_since(&self, id: i64) -> Result<Changes, StoreError> {
+        self.read(|job| changes_since(&job.transaction, id).map_err(|e| job.wrap(e)))
+    }
+
+    /// A number that changes when another connection wrote to the store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        data_version(&self.connection()).map_err(|e| StoreError::of(&self.path, e))
+    }
+
+    /// Everything that routing knows, and a watch for what changes after it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn watch(&self) -> Result<(Snapshot, Watch), StoreError> {
+        let mut watch = Watch {
+            connection: self.connect()?,
+            path: self.path.clone(),
+            data_version: None,
+            last_change: 0,
+        };
+        let snapshot = watch.everything()?;
+        Ok((snapshot, watch))
+    }
+}
+
+impl Watch {
+    /// What changed since the last poll, by whichever process or connection. Call it several times a
+    /// second. After an error nothing is skipped: the next poll looks again from the same place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn poll(&mut self) -> Result<Poll, StoreError> {
+        let wrap = |e| StoreError::of(&self.path, e);
+        let data_version = data_version(&self.connection).map_err(wrap)?;
+        if self.data_version == Some(data_version) {
+            return Ok(Poll::Nothing);
+        }
+        let transaction = self.connection.transaction().map_err(wrap)?;
+        let found = changes_since(&transaction, self.last_change).map_err(wrap)?;
+        drop(transaction);
+        let polled = match found {
+            Changes::Some { changes, last_change } => {
+                self.last_change = last_change;
+                if changes.is_empty() { Poll::Nothing } else { Poll::Changes(changes) }
+            }
+            Changes::TooMany => Poll::Everything(self.everything()?),
+        };
+        // Asked for before the changes were read: a write in between shows at the next poll.
+        self.data_version = Some(data_version);
+        Ok(polled)
+    }
+
+    fn everything(&mut self) -> Result<Snapshot, StoreError> {
+        let wrap = |e| StoreError::of(&self.path, e);
+        let transaction = self.connection.transaction().map_err(wrap)?;
+        let snapshot = snapshot(&transaction).map_err(wrap)?;
+        self.last_change = snapshot.last_change;
+        Ok(snapshot)
+    }
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get(0))
+}
+
+fn snapshot(transaction: &Transaction<'_>) -> rusqlite::Result<Snapshot> {
+    Ok(Snapshot {
+        projects: projects(transaction, None)?,
+        accounts: service_accounts(transaction, None)?,
+        last_change: last_change(transaction)?,
+    })
+}
+
+/// The number of the last change ever made, forgotten ones included.
+fn last_change(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'changes'";
+    Ok(transaction.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn changes_since(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Changes> {
+    let last_change = last_change(transaction)?;
+    let mut statement = transaction.prepare_cached("SELECT what, key FROM changes WHERE id > ?1")?;
+    let rows = statement.query_map([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut count = 0;
+    // Each thing once: what counts is how it is now.
+    let mut touched = BTreeSet::new();
+    for row in rows {
+        touched.insert(row?);
+        count += 1;
+    }
+    // Numbers have no gaps but where the oldest were forgotten. A number from the future belongs to
+    // another store, or to this one before it was restored.
+    if count != last_change - id {
+        return Ok(Changes::TooMany);
+    }
+    let mut changes = Vec::new();
+    for (what, key) in touched {
+        if what == Changed::Project.as_str() {
+            let Some(id) = key.parse().ok().and_then(ProjectId::new) else { continue };
+            let found = projects(transaction, Some(id))?.pop();
+            changes.push(found.map_or(Change::ProjectRemoved(id), Change::Project));
+        } else if what == Changed::ServiceAccount.as_str() {
+            let found = service_accounts(transaction, Some(&key))?.pop();
+            changes.push(found.map_or(Change::ServiceAccountRemoved(key.into()), Change::ServiceAccount));
+        }
+        // Lookup tables are asked for when they are needed: routing does not know them.
+    }
+    Ok(Changes::Some { changes, last_change })
+}
+
+fn projects(
+    transaction: &Transaction<'_>,
+    only: Option<ProjectId>,
+) -> rusqlite::Result<Vec<ProjectSettings>> {
+    let only = only.map(ProjectId::as_u64);
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT id, name, api_key_mac, api_secret_mac, accepts_events, keeps_client_ip, id_merge, retention_days, \
+         created_at_ms FROM projects WHERE {} ORDER BY id",
+        only_if(only, "id"),
+    ))?;
+    let rows = statement.query_map([only], |row| {
+        let Some(id) = ProjectId::new(row.get(0)?) else { return Ok(None) };
+        Ok(Some(ProjectSettings {
+            id,
+            name: row.get::<_, String>(1)?.into(),
+            tokens: Vec::new(),
+            api_key_mac: Some(Mac(row.get(2)?)),
+            api_secret_mac: Some(Mac(row.get(3)?)),
+            accepts_events: row.get(4)?,
+            keeps_client_ip: row.get(5)?,
+            id_merge: IdMerge::parse(&row.get::<_, String>(6)?).unwrap_or_default(),
+            retention_days: row.get(7)?,
+            created_at_ms: row.get(8)?,
+        }))
+    })?;
+    let mut projects = rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT project_id, token FROM tokens WHERE {} ORDER BY project_id, position",
+        only_if(only, "project_id"),
+    ))?;
+    let tokens = statement.query_map([only], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, String>(1)?)))?;
+    // Both are in the order of projects.
+    let mut tokens = tokens.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().peekable();
+    for project in &mut projects {
+        while let Some((_, token)) = tokens.next_if(|(of, _)| *of == project.id.as_u64()) {
+            project.tokens.push(token.into_bytes().into());
+        }
+    }
+    Ok(projects)
+}
+
+fn service_accounts(
+    transaction: &Transaction<'_>,
+    only: Option<&str>,
+) -> rusqlite::Result<Vec<ServiceAccount>> {
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT id, username, secret_mac, expires_at_ms FROM service_accounts WHERE {}",
+        only_if(only, "username"),
+    ))?;
+    let mut of_account = transaction.prepare_cached(
+        "SELECT project_id FROM service_account_projects WHERE service_account_id = ?1 ORDER BY project_id",
+    )?;
+    let rows = statement.query_map([only], |row| {
+        let account = ServiceAccount {
+            username: row.get::<_, String>(1)?.into(),
+            secret_mac: Mac(row.get(2)?),
+            projects: Vec::new(),
+            expires_at_ms: row.get(3)?,
+        };
+        Ok((row.get::<_, i64>(0)?, account))
+    })?;
+    rows.map(|row| {
+        let (id, mut account) = row?;
+        let projects =
+            of_account.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<u64>>>()?;
+        account.projects = projects.into_iter().filter_map(ProjectId::new).collect();
+        Ok(account)
+    })
+    .collect()
+}
