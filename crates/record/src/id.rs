@@ -76,6 +76,15 @@ impl fmt::Display for ProjectId {
     }
 }
 
+impl FromStr for ProjectId {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<ProjectId, String> {
+        let id = s.parse().ok().and_then(ProjectId::new);
+        id.ok_or_else(|| format!("project {s:?} is not a number from 1"))
+    }
+}
+
 /// Counts the segments of a lane from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub u64);
