@@ -1,1 +1,21 @@
 //! The reading side: raw export over HTTP and to files.
+//!
+//! A [`Query`] says what is wanted, a [`Reader`] finds it in the log, [`render`] turns each event into the
+//! line that the API promises, and [`ExportMount`] serves it at `GET /api/2.0/export`.
+//!
+//! # Invariants
+//! * Only an API secret or a service account reads; a token or an API key never does.
+//! * An answer that ends well is complete; one that could not be completed ends as a broken stream.
+
+mod json;
+mod mount;
+mod query;
+mod read;
+mod render;
+mod stream;
+
+pub use json::{Malformed, one_line};
+pub use mount::ExportMount;
+pub use query::{BadQuery, LIMIT_MAX, Query, days, utc_day};
+pub use read::{AddressHash, ExportError, More, Reader, Subject, address_hash};
+pub use render::{Event, Style, render};

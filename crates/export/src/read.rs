@@ -1,0 +1,291 @@
+//! Reading one project's events out of the log, a buffer at a time.
+//!
+//! A [`Reader`] stands on the store's own index: frames of other projects and other days are skipped without
+//! being looked at. What it reads ends where the store was durable when it was opened, so that an export of a
+//! busy store ends too.
+//!
+//! # Invariants
+//! * Memory does not grow with what is read: one frame is held, and what it renders to.
+//! * An event is written once, and only whole.
+//! * A range that cannot be read is stepped over and logged; an error in what can be is an error of the
+//!   export, never a silent end.
+
+use crate::{
+    Malformed, Query,
+    render::{Event, Style, render},
+};
+use forebay_log::{Cursor, Filter, Frame, GapReason, KindSet, ReadError, RouteKey, Step, Store};
+use forebay_route::{IdMerge, Mac, ProjectSettings};
+use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, Position, ProjectId, Seq};
+use std::{borrow::Cow, collections::VecDeque, fmt, net::IpAddr, ops::RangeInclusive, sync::Arc};
+
+/// Whose events are read.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The project.
+    pub project: ProjectId,
+    /// Its tokens: unclaimed events that carry one are its own.
+    pub tokens: Vec<Box<[u8]>>,
+    /// It has simplified id merge.
+    pub simplified_ids: bool,
+    /// What was received before is hidden by the project's own retention.
+    pub received_since_ms: u64,
+}
+
+impl Subject {
+    /// A project as the registry describes it.
+    #[must_use]
+    pub fn of(settings: &ProjectSettings, now_ms: u64) -> Subject {
+        let kept_ms = settings.retention_days.map(|days| u64::from(days) * 24 * 3600 * 1000);
+        Subject {
+            project: settings.id,
+            tokens: settings.tokens.clone(),
+            simplified_ids: settings.id_merge == IdMerge::Simplified,
+            received_since_ms: kept_ms.map_or(0, |kept| now_ms.saturating_sub(kept)),
+        }
+    }
+}
+
+/// Turns a client's address into something that stands for it and does not tell it.
+pub type AddressHash = Arc<dyn Fn(IpAddr) -> u64 + Send + Sync>;
+
+/// A hash of an address that nobody can reverse by trying all addresses without the server's key: `mac` is a
+/// digest under it.
+pub fn address_hash(mac: impl FnOnce(&[u8]) -> Mac, ip: IpAddr) -> u64 {
+    let text = format!("address {}", ip.to_canonical());
+    let [a, b, c, d, e, f, g, h, ..] = mac(text.as_bytes()).0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Why an export broke off.
+#[derive(Debug)]
+pub enum ExportError {
+    /// The log could not be read.
+    Read(ReadError),
+    /// A stored record is not an event.
+    Record {
+        /// Which.
+        position: Position,
+        /// In what way.
+        cause: Malformed,
+    },
+}
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExportError::Read(_) => f.write_str("the log cannot be read further"),
+            ExportError::Record { position, .. } => {
+                write!(f, "record {position} cannot be exported; `forebay log verify` checks the store")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ExportError::Read(e) => Some(e),
+            ExportError::Record { cause, .. } => Some(cause),
+        }
+    }
+}
+
+impl From<ReadError> for ExportError {
+    fn from(e: ReadError) -> ExportError {
+        ExportError::Read(e)
+    }
+}
+
+/// Whether there is more to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// There is.
+    Yes,
+    /// Everything has been written.
+    No,
+}
+
+/// A lane still to be read, up to `end`.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    lane: LaneId,
+    end: Seq,
+}
+
+/// So many frames are read before [`Reader::fill`] comes back, even if nothing matched: whoever waits wants
+/// to see progress, and may have gone.
+const FRAMES_PER_FILL: usize = 256;
+
+/// Reads the events that a query asks for.
+pub struct Reader {
+    store: Store,
+    subject: Subject,
+    query: Query,
+    time_ms: RangeInclusive<i64>,
+    style: Style,
+    address_hash: AddressHash,
+    lanes: VecDeque<Stretch>,
+    open: Option<(Stretch, Cursor)>,
+    events: u64,
+    records_behind: u64,
+    records_total: u64,
+}
+
+impl Reader {
+    /// Prepares to read; nothing is read yet.
+    ///
+    /// # Errors
+    /// If the store cannot be looked at.
+    pub fn open(
+        store: &Store,
+        subject: Subject,
+        query: Query,
+        address_hash: AddressHash,
+    ) -> Result<Reader, ExportError> {
+        let mut lanes = VecDeque::new();
+        for lane in store.lanes()? {
+            lanes.push_back(Stretch { lane, end: store.durable(lane)?.seq });
+        }
+        Ok(Reader {
+            style: Style {
+                store: store.id(),
+                time_in_ms: query.time_in_ms,
+                simplified_ids: subject.simplified_ids,
+            },
+            store: store.clone(),
+            time_ms: query.time_ms(),
+            subject,
+            query,
+            address_hash,
+            records_total: lanes.iter().map(|s| s.end.0).sum(),
+            lanes,
+            open: None,
+            events: 0,
+            records_behind: 0,
+        })
+    }
+
+    /// Events written so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How far it is: records behind it, of all there are. Not all of them are looked at.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let here = self.open.as_ref().map_or(0, |(stretch, cursor)| cursor.position().seq.min(stretch.end).0);
+        (self.records_behind + here, self.records_total)
+    }
+
+    /// Appends lines to `out` until it holds `enough` bytes, or a number of frames has been read, or all is
+    /// written.
+    ///
+    /// # Errors
+    /// What kept it from going on. Lines already appended are whole and right.
+    pub fn fill(&mut self, out: &mut Vec<u8>, enough: usize) -> Result<More, ExportError> {
+        for _ in 0..FRAMES_PER_FILL {
+            if self.query.limit.is_some_and(|limit| self.events >= limit) {
+                return Ok(More::No);
+            }
+            if out.len() >= enough {
+                return Ok(More::Yes);
+            }
+            let (stretch, mut cursor) = match self.open.take() {
+                Some(open) => open,
+                None => match self.lanes.pop_front() {
+                    Some(stretch) => (stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?),
+                    None => return Ok(More::No),
+                },
+            };
+            match cursor.next()? {
+                Some(Step::Frame(frame)) if frame.header().first_seq < stretch.end => {
+                    self.write_frame(&frame, stretch.lane, out)?;
+                    self.open = Some((stretch, cursor));
+                }
+                Some(Step::Gap(gap)) => {
+                    if !matches!(gap.reason, GapReason::Retention) {
+                        tracing::warn!(
+                            lane = %gap.lane, from = gap.from.0, to = gap.to.0, reason = ?gap.reason,
+                            "an export steps over records that cannot be read"
+                        );
+                    }
+                    self.open = Some((stretch, cursor));
+                }
+                // Caught up, or past where the store was durable at the start.
+                Some(Step::Frame(_)) | None => self.records_behind += stretch.end.0,
+            }
+        }
+        Ok(More::Yes)
+    }
+
+    fn filter(&self, lane: LaneId) -> Filter {
+        let routes = if lane == LaneId::UNCLAIMED {
+            self.subject.tokens.iter().map(|t| RouteKey::Token(t.to_vec().into())).collect()
+        } else {
+            vec![RouteKey::Project(self.subject.project)]
+        };
+        Filter {
+            kinds: KindSet::RECORDS,
+            routes: Some(routes),
+            event_time_ms: Some(self.time_ms.clone()),
+        }
+    }
+
+    /// The filter is the index's: what it lets through is looked at again here.
+    fn is_ours(&self, frame: &Frame) -> bool {
+        let header = frame.header();
+        let owned = match header.project {
+            Some(project) => project == self.subject.project,
+            None => self.subject.tokens.iter().any(|t| **t == *frame.token()),
+        };
+        owned
+            && header.kind == FrameKind::Records
+            && matches!(header.endpoint, Endpoint::Track | Endpoint::Import)
+            && header.received_at_ms >= self.subject.received_since_ms
+    }
+
+    fn write_frame(&mut self, frame: &Frame, lane: LaneId, out: &mut Vec<u8>) -> Result<(), ExportError> {
+        if !self.is_ours(frame) {
+            return Ok(());
+        }
+        let header = frame.header();
+        let received_ms = i64::try_from(header.received_at_ms).unwrap_or(i64::MAX);
+        for record in frame.records() {
+            let time_ms = record.entry.time_ms.unwrap_or(received_ms);
+            if !self.time_ms.contains(&time_ms) || !self.is_named(&record.entry, record.json) {
+                continue;
+            }
+            if self.query.limit.is_some_and(|limit| self.events >= limit) {
+                break;
+            }
+            let position = Position { lane, seq: record.seq };
+            let event = Event {
+                json: record.json,
+                time_ms,
+                received_at_ms: header.received_at_ms,
+                position,
+                imported: header.endpoint == Endpoint::Import,
+                address_hash: header.client_ip.filter(|_| record.entry.use_ip).map(|ip| (self.address_hash)(ip)),
+            };
+            render(&self.style, &event, out).map_err(|cause| ExportError::Record { position, cause })?;
+            self.events += 1;
+        }
+        Ok(())
+    }
+
+    fn is_named(&self, entry: &DirectoryEntry, json: &[u8]) -> bool {
+        let Some(names) = &self.query.events else { return true };
+        let name = match entry.name.get(json) {
+            Some(raw) if entry.escaped => crate::json::unescape(raw),
+            Some(raw) => Cow::Borrowed(raw),
+            // Too long for a span.
+            None => match crate::render::name(json) {
+                Some(name) => name,
+                None => return false,
+            },
+        };
+        std::str::from_utf8(&name).is_ok_and(|name| names.contains(name))
+    }
+}

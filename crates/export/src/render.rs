@@ -1,0 +1,217 @@
+//! One stored event as one line of the raw export.
+//!
+//! The sender's bytes are copied, member by member; only what the API promises is put in, taken out or
+//! replaced:
+//! * out: `token`, `ip`; all but the last of equal keys;
+//! * in front of the other properties: `time` (whole seconds, or milliseconds if asked), `distinct_id`,
+//!   `$insert_id`, `$mp_api_timestamp_ms` (receive time), and `$import` for what came by `/import`;
+//! * everything beside `event` and `properties` follows behind them.
+//!
+//! # What stands in for a missing id
+//! * `$insert_id` (absent, null or empty): `<first 8 hex digits of the store's id>-<lane>-<seq>`. The same at
+//!   every export, unique among stores, within the 36 characters that imports allow.
+//! * `distinct_id` (absent or null): in a project with simplified id merge `$user_id`, else
+//!   `$device:<$device_id>`; then, as `/track` documents it, a keyed hash of the client's address where the
+//!   event allowed to use it; then the `$insert_id` above, so that unrelated events are never taken for one
+//!   person's.
+
+use crate::json::{Malformed, Member, members, splice, unescape};
+use forebay_record::{Position, StoreId};
+use std::{borrow::Cow, collections::HashMap, io::Write as _};
+
+/// What one export has in common for all its events.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// The store that is read: its id begins made-up `$insert_id`s.
+    pub store: StoreId,
+    /// `time` in milliseconds rather than seconds.
+    pub time_in_ms: bool,
+    /// The project has simplified id merge.
+    pub simplified_ids: bool,
+}
+
+/// An event to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// The sender's JSON as stored.
+    pub json: &'a [u8],
+    /// When it happened: the event's own time, else the receive time.
+    pub time_ms: i64,
+    /// When it was received.
+    pub received_at_ms: u64,
+    /// Where it is stored.
+    pub position: Position,
+    /// It came by `/import`.
+    pub imported: bool,
+    /// Stands for the client's address, where the event may use it.
+    pub address_hash: Option<u64>,
+}
+
+/// Appends `event` and a newline to `out`.
+///
+/// # Errors
+/// If the stored bytes are not an event; `out` is then as before.
+pub fn render(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let start = out.len();
+    write_event(style, event, out).inspect_err(|_| out.truncate(start))
+}
+
+fn write_event(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let outer = last_of_equal_keys(members(event.json)?);
+    let find = |key: &[u8]| outer.iter().find(|m| *m.key == *key).map(|m| m.value);
+    let (Some(name), Some(properties)) = (find(b"event"), find(b"properties")) else {
+        return Err(Malformed { at: event.json.len() });
+    };
+    out.extend_from_slice(b"{\"event\":");
+    splice(name, out);
+    out.extend_from_slice(b",\"properties\":{");
+    write_properties(style, event, last_of_equal_keys(members(properties)?), out);
+    out.push(b'}');
+    for sibling in outer.iter().filter(|m| !matches!(&*m.key, b"event" | b"properties")) {
+        sibling.write(out);
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+fn write_properties(style: &Style, event: &Event<'_>, properties: Vec<Keyed<'_>>, out: &mut Vec<u8>) {
+    let mut known = Known::default();
+    for p in &properties {
+        known.look_at(p);
+    }
+    let time = if style.time_in_ms { event.time_ms } else { event.time_ms.div_euclid(1000) };
+    let made_up = insert_id(style.store, event.position);
+    write_formatted(out, format_args!("\"time\":{time},\"distinct_id\":"));
+    known.write_distinct_id(style, event, &made_up, out);
+    out.extend_from_slice(b",\"$insert_id\":");
+    match known.insert_id.filter(|v| !matches!(*v, b"null" | b"\"\"")) {
+        Some(sent) => splice(sent, out),
+        None => write_formatted(out, format_args!("\"{made_up}\"")),
+    }
+    write_formatted(out, format_args!(",\"$mp_api_timestamp_ms\":{}", event.received_at_ms));
+    if event.imported {
+        out.extend_from_slice(b",\"$import\":true");
+    }
+    for p in &properties {
+        let written = match &*p.key {
+            b"token" | b"ip" | b"time" | b"distinct_id" | b"$insert_id" | b"$mp_api_timestamp_ms" => true,
+            b"$import" => event.imported,
+            _ => false,
+        };
+        if !written {
+            p.write(out);
+        }
+    }
+}
+
+/// The event's name, escapes resolved; the slow way, for names too long for the directory.
+pub(crate) fn name(json: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let member = members(json).ok()?.into_iter().rfind(|m| *unescape(m.key) == *b"event")?;
+    Some(unescape(member.value.strip_prefix(b"\"")?.strip_suffix(b"\"")?))
+}
+
+/// The properties that the line's first members are made from.
+#[derive(Default)]
+struct Known<'a> {
+    distinct_id: Option<&'a [u8]>,
+    insert_id: Option<&'a [u8]>,
+    user_id: Option<&'a [u8]>,
+    device_id: Option<&'a [u8]>,
+}
+
+impl<'a> Known<'a> {
+    fn look_at(&mut self, property: &Keyed<'a>) {
+        match &*property.key {
+            b"distinct_id" => self.distinct_id = Some(property.value),
+            b"$insert_id" => self.insert_id = Some(property.value),
+            b"$user_id" => self.user_id = Some(property.value),
+            b"$device_id" => self.device_id = Some(property.value),
+            _ => {}
+        }
+    }
+
+    fn write_distinct_id(&self, style: &Style, event: &Event<'_>, made_up: &str, out: &mut Vec<u8>) {
+        let given = |v: Option<&'a [u8]>| v.filter(|v| !matches!(*v, b"null" | b"\"\""));
+        if let Some(sent) = self.distinct_id.filter(|v| *v != b"null") {
+            return splice(sent, out);
+        }
+        if style.simplified_ids {
+            if let Some(user) = given(self.user_id) {
+                return splice(user, out);
+            }
+            if let Some(device) = given(self.device_id) {
+                // A number has no quotes to strip; its digits are its name.
+                let id = device.strip_prefix(b"\"").and_then(|d| d.strip_suffix(b"\"")).unwrap_or(device);
+                out.extend_from_slice(b"\"$device:");
+                splice(id.strip_prefix(b"$device:").unwrap_or(id), out);
+                return out.push(b'"');
+            }
+        }
+        match event.address_hash {
+            Some(hash) => write_formatted(out, format_args!("\"{hash:016x}\"")),
+            None => write_formatted(out, format_args!("\"{made_up}\"")),
+        }
+    }
+}
+
+/// The `$insert_id` of an event that was sent without one.
+fn insert_id(store: StoreId, position: Position) -> String {
+    let [a, b, c, d, ..] = store.0;
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}-{}-{}", position.lane.0, position.seq.0)
+}
+
+fn write_formatted(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a Vec takes every byte");
+}
+
+/// A member whose key has been compared.
+struct Keyed<'a> {
+    /// Escapes resolved.
+    key: Cow<'a, [u8]>,
+    raw_key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl Keyed<'_> {
+    /// `,"key":value`
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"");
+        splice(self.raw_key, out);
+        out.extend_from_slice(b"\":");
+        splice(self.value, out);
+    }
+}
+
+/// Up to this many members are compared pair by pair: cheaper than hashing each key.
+const PAIRWISE_MAX: usize = 24;
+
+fn keyed(m: Member<'_>) -> Keyed<'_> {
+    Keyed { key: unescape(m.key), raw_key: m.key, value: m.value }
+}
+
+/// Of members with equal keys (escapes resolved) only the last is left.
+fn last_of_equal_keys(members: Vec<Member<'_>>) -> Vec<Keyed<'_>> {
+    let mut all: Vec<Keyed<'_>> = Vec::with_capacity(members.len());
+    if members.len() <= PAIRWISE_MAX {
+        for member in members.into_iter().map(keyed) {
+            match all.iter_mut().find(|m| m.key == member.key) {
+                Some(earlier) => *earlier = member,
+                None => all.push(member),
+            }
+        }
+    } else {
+        let mut place: HashMap<Cow<'_, [u8]>, usize> = HashMap::with_capacity(members.len());
+        for member in members.into_iter().map(keyed) {
+            let next = all.len();
+            match *place.entry(member.key.clone()).or_insert(next) {
+                at if at < next => all[at] = member,
+                _ => all.push(member),
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;
