@@ -125,7 +125,7 @@ fn keep_asking(addr: SocketAddr, request: &[u8], count: usize, stop: &AtomicBool
 fn one_byte_a_second(addr: SocketAddr) -> Duration {
     let start = |nth: usize| {
         let mut stream = TcpStream::connect(addr).expect("connecting");
-        let head = if nth % 2 == 0 {
+        let head = if nth.is_multiple_of(2) {
             "P"
         } else {
             "POST /track HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n"
