@@ -1,0 +1,273 @@
+//! Who a credential belongs to: for `/import`, `/record`, lookup tables, and the reading side.
+//!
+//! Four kinds are told apart, because they may do different things: a **token** is public and names a
+//! project for sending; an **API key** names it too, for legacy imports; an **API secret** and a **service
+//! account** may also read. Secrets are compared by their digest under the server's key.
+//!
+//! # Invariants
+//! * An identity always has its project; a `project_id` that says another one is refused.
+//! * Nothing here prints a credential.
+
+use forebay_record::ProjectId;
+use forebay_route::{Mac, Project, Registry, ServiceAccount};
+use forebay_scan::basic::{self, Credential};
+use hyper::header::HeaderValue;
+use std::{fmt, sync::Arc};
+
+/// By what somebody proved himself.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// The project's token: public, good for sending only.
+    Token,
+    /// The project's API key: good for importing.
+    ApiKey,
+    /// The project's API secret: good for everything a project's owner may do by machine.
+    ApiSecret,
+    /// A service account that is a member of the project.
+    ServiceAccount(Arc<ServiceAccount>),
+}
+
+/// Somebody, and the project he acts for.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The project.
+    pub project: Arc<Project>,
+    /// By what he proved himself.
+    pub proof: Proof,
+}
+
+impl Identity {
+    /// Whether this identity may read the project's data and replace its lookup tables.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        matches!(self.proof, Proof::ApiSecret | Proof::ServiceAccount(_))
+    }
+}
+
+/// Why a credential is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthError {
+    /// There is none.
+    Missing,
+    /// The `Authorization` is not a Basic one.
+    NotBasic,
+    /// It belongs to nobody.
+    Unknown,
+    /// The user name is no service account's.
+    UnknownAccount,
+    /// The service account's secret is another, or it has expired.
+    WrongSecret,
+    /// A service account has to say which project it acts for.
+    ProjectIdMissing,
+    /// The service account may not use that project.
+    NotMember,
+    /// The credential's project is not the one that `project_id` says.
+    Mismatch,
+    /// It is good for sending only.
+    NotReading,
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AuthError::Missing => {
+                "Unauthorized, no credentials: send HTTP Basic with a service account, an API secret or a token"
+            }
+            AuthError::NotBasic => "Unauthorized, the Authorization header must be a Basic one",
+            AuthError::Unknown => "Invalid credentials",
+            AuthError::UnknownAccount => "Not a valid service account username",
+            AuthError::WrongSecret => "Invalid credentials: wrong or expired service account secret",
+            AuthError::ProjectIdMissing => "Unauthorized, a service account needs the parameter project_id",
+            AuthError::NotMember => "Unauthorized, service account is not a project member",
+            AuthError::Mismatch => {
+                "Mismatch between the project ID of the credentials and the URL's project ID"
+            }
+            AuthError::NotReading => {
+                "Unauthorized, this needs the project's API secret or a service account: a token or API key only sends"
+            }
+        })
+    }
+}
+
+impl std::error::Error for AuthError {}
+
+/// What a request brought to prove who sent it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claim<'a> {
+    /// The `Authorization` header.
+    pub authorization: Option<&'a HeaderValue>,
+    /// The parameter `api_key`: taken where there is no header.
+    pub api_key: Option<&'a str>,
+    /// The parameter `project_id`; an empty one counts as none.
+    pub project_id: Option<&'a str>,
+}
+
+/// Finds out who a claim belongs to. `mac` digests a credential under the server's key.
+///
+/// # Errors
+/// Why nobody can be told from it.
+pub fn identify(
+    registry: &Registry,
+    mac: impl Fn(&[u8]) -> Mac,
+    now_ms: u64,
+    claim: Claim<'_>,
+) -> Result<Identity, AuthError> {
+    let asked = claim.project_id.filter(|id| !id.is_empty());
+    let Some(header) = claim.authorization else {
+        let key = claim.api_key.filter(|key| !key.is_empty()).ok_or(AuthError::Missing)?;
+        let identity = by_one_word(registry, &mac, key).ok_or(AuthError::Unknown)?;
+        return for_project(identity, asked);
+    };
+    let candidates = basic::parse(header.as_bytes());
+    let mut worst = AuthError::NotBasic;
+    for credential in candidates.iter() {
+        match by_credential(registry, &mac, now_ms, credential, asked) {
+            Ok(identity) => return Ok(identity),
+            // The decoded reading comes first and is nearly always the one meant: its reason is the one told.
+            Err(error) if worst == AuthError::NotBasic => worst = error,
+            Err(_) => {}
+        }
+    }
+    Err(worst)
+}
+
+fn by_credential(
+    registry: &Registry,
+    mac: &impl Fn(&[u8]) -> Mac,
+    now_ms: u64,
+    credential: &Credential,
+    asked: Option<&str>,
+) -> Result<Identity, AuthError> {
+    let Credential { user, password } = credential;
+    if password.is_empty() {
+        let identity = by_one_word(registry, mac, user).ok_or(AuthError::Unknown)?;
+        return for_project(identity, asked);
+    }
+    let account = registry.service_account(user).ok_or(AuthError::UnknownAccount)?;
+    if !account.accepts(&mac(password.as_bytes()), now_ms) {
+        return Err(AuthError::WrongSecret);
+    }
+    let id = asked.ok_or(AuthError::ProjectIdMissing)?;
+    let id = id.parse().ok().and_then(ProjectId::new).ok_or(AuthError::NotMember)?;
+    let project = registry.project(id).filter(|_| account.may_use(id)).ok_or(AuthError::NotMember)?;
+    Ok(Identity { project, proof: Proof::ServiceAccount(account) })
+}
+
+/// A token, a secret or a key, whichever it is.
+fn by_one_word(registry: &Registry, mac: &impl Fn(&[u8]) -> Mac, word: &str) -> Option<Identity> {
+    if let Some(project) = registry.token(word.as_bytes()) {
+        return Some(Identity { project, proof: Proof::Token });
+    }
+    let digest = mac(word.as_bytes());
+    if let Some(project) = registry.by_secret_mac(&digest) {
+        return Some(Identity { project, proof: Proof::ApiSecret });
+    }
+    registry.by_api_key_mac(&digest).map(|project| Identity { project, proof: Proof::ApiKey })
+}
+
+fn for_project(identity: Identity, asked: Option<&str>) -> Result<Identity, AuthError> {
+    let same = asked.is_none_or(|id| id.parse() == Ok(identity.project.id.as_u64()));
+    if same { Ok(identity) } else { Err(AuthError::Mismatch) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forebay_record::LaneId;
+    use forebay_route::{Change, IdMerge, Ledger, LedgerLimits, ProjectSettings};
+
+    /// Not a digest, but as different for different credentials.
+    fn mac(credential: &[u8]) -> Mac {
+        let mut bytes = [0; 32];
+        for (at, byte) in credential.iter().enumerate() {
+            bytes[at % 32] ^= byte.rotate_left((at / 32) as u32 % 8);
+        }
+        bytes[31] ^= credential.len() as u8;
+        Mac(bytes)
+    }
+
+    fn registry() -> Registry {
+        let registry = Registry::new(Ledger::new(LedgerLimits::default()), |_| LaneId(0));
+        for id in [1, 2] {
+            registry.apply(Change::Project(ProjectSettings {
+                id: ProjectId::new(id).unwrap(),
+                name: "p".into(),
+                tokens: vec![format!("token-{id}").into_bytes().into()],
+                api_key_mac: Some(mac(format!("key-{id}").as_bytes())),
+                api_secret_mac: Some(mac(format!("secret-{id}").as_bytes())),
+                accepts_events: true,
+                keeps_client_ip: true,
+                id_merge: IdMerge::Original,
+                retention_days: None,
+                created_at_ms: 0,
+            }));
+        }
+        registry.apply(Change::ServiceAccount(ServiceAccount {
+            username: "robot".into(),
+            secret_mac: mac(b"pass"),
+            projects: vec![ProjectId::new(1).unwrap()],
+            expires_at_ms: Some(1000),
+        }));
+        registry
+    }
+
+    fn check(header: Option<&str>, api_key: Option<&str>, project_id: Option<&str>, want: &str) {
+        check_at(0, header, api_key, project_id, want);
+    }
+
+    fn check_at(
+        now_ms: u64,
+        header: Option<&str>,
+        api_key: Option<&str>,
+        project_id: Option<&str>,
+        want: &str,
+    ) {
+        let value = header.map(|h| HeaderValue::from_str(h).unwrap());
+        let claim = Claim { authorization: value.as_ref(), api_key, project_id };
+        let got = match identify(&registry(), mac, now_ms, claim) {
+            Ok(identity) => {
+                let proof = match identity.proof {
+                    Proof::Token => "token",
+                    Proof::ApiKey => "key",
+                    Proof::ApiSecret => "secret",
+                    Proof::ServiceAccount(_) => "account",
+                };
+                format!("{proof} of {}", identity.project.id)
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        assert_eq!(got, want, "{header:?} {api_key:?} {project_id:?}");
+    }
+
+    #[test]
+    fn every_form_of_every_credential_finds_its_project() {
+        check(Some("Basic dG9rZW4tMTo="), None, None, "token of 1");
+        check(Some("Basic dG9rZW4tMQ=="), None, None, "token of 1");
+        check(Some("Basic token-1:"), None, None, "token of 1");
+        check(Some("basic c2VjcmV0LTI6"), None, Some("2"), "secret of 2");
+        check(Some("Basic key-2"), None, Some(""), "key of 2");
+        check(Some("Basic cm9ib3Q6cGFzcw=="), None, Some("1"), "account of 1");
+        check(Some("Basic robot:pass"), None, Some("1"), "account of 1");
+        check(None, Some("key-1"), None, "key of 1");
+        check(None, Some("secret-1"), None, "secret of 1");
+        check(None, Some("token-2"), Some("2"), "token of 2");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        check(None, None, None, "Missing");
+        check(None, Some(""), Some("1"), "Missing");
+        check(None, Some("nobody"), None, "Unknown");
+        check(Some("Bearer abc"), None, None, "NotBasic");
+        check(Some("Bearer abc"), Some("key-1"), None, "NotBasic");
+        check(Some("Basic bm9wZTo="), None, None, "Unknown");
+        check(Some("Basic token-1:"), None, Some("2"), "Mismatch");
+        check(Some("Basic token-1:"), None, Some("one"), "Mismatch");
+        check(Some("Basic robot:pass"), None, None, "ProjectIdMissing");
+        check(Some("Basic robot:pass"), None, Some("2"), "NotMember");
+        check(Some("Basic robot:pass"), None, Some("99"), "NotMember");
+        check(Some("Basic robot:wrong"), None, Some("1"), "WrongSecret");
+        check(Some("Basic human:pass"), None, Some("1"), "UnknownAccount");
+        check_at(1000, Some("Basic robot:pass"), None, Some("1"), "WrongSecret");
+    }
+}

@@ -1,0 +1,132 @@
+//! What all cores share: configuration, log, routing table, books, clock.
+
+use crate::{
+    auth::{self, AuthError, Claim, Identity},
+    config::{HttpConfig, HttpConfigError},
+    counters::CoreCounters,
+};
+use forebay_control::{Control, Keyring};
+use forebay_log::{Clock, Log};
+use forebay_route::{Admission, Ledger, Registry};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What the collector is put together from.
+pub struct Parts {
+    /// Where events go.
+    pub log: Log,
+    /// Whose token is whose.
+    pub registry: Arc<Registry>,
+    /// How much may be in flight.
+    pub admission: Arc<Admission>,
+    /// What becomes of every event.
+    pub ledger: Arc<Ledger>,
+    /// Lookup tables, and the key that credentials are recognised by.
+    pub control: Arc<Control>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The collector: one per server, shared by its cores and by whatever is mounted beside it.
+pub struct Collector {
+    /// As checked.
+    pub config: HttpConfig,
+    /// Where events go.
+    pub log: Log,
+    /// Whose token is whose.
+    pub registry: Arc<Registry>,
+    /// How much may be in flight.
+    pub admission: Arc<Admission>,
+    /// What becomes of every event.
+    pub ledger: Arc<Ledger>,
+    /// Lookup tables.
+    pub control: Arc<Control>,
+    /// The time.
+    pub clock: Clock,
+    keyring: Keyring,
+    draining: AtomicBool,
+    pub(crate) cores: Box<[Arc<CoreCounters>]>,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Collector {
+    /// Puts a collector together.
+    ///
+    /// # Errors
+    /// When a value of the configuration cannot be.
+    pub fn new(config: HttpConfig, parts: Parts) -> Result<Arc<Collector>, HttpConfigError> {
+        config.check()?;
+        let Parts { log, registry, admission, ledger, control, clock } = parts;
+        let cores = (0..config.cores).map(|_| Arc::default()).collect();
+        let (keyring, draining) = (control.keyring(), AtomicBool::new(false));
+        Ok(Arc::new(Collector {
+            config,
+            log,
+            registry,
+            admission,
+            ledger,
+            control,
+            clock,
+            keyring,
+            draining,
+            cores,
+        }))
+    }
+
+    /// Who a claim belongs to.
+    ///
+    /// # Errors
+    /// Why nobody can be told from it.
+    pub fn identify(&self, claim: Claim<'_>) -> Result<Identity, AuthError> {
+        self.identify_at(claim, (self.clock)())
+    }
+
+    pub(crate) fn identify_at(&self, claim: Claim<'_>, now_ms: u64) -> Result<Identity, AuthError> {
+        auth::identify(&self.registry, |credential| self.keyring.mac(credential), now_ms, claim)
+    }
+
+    /// Whether requests should go elsewhere, and why: what `/health/ready` says.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.is_draining() {
+            return Err("draining: this server is about to stop".to_owned());
+        }
+        let unable: Vec<String> = self
+            .log
+            .health()
+            .lanes
+            .iter()
+            .filter_map(|lane| Some(format!("lane {} cannot store: {}", lane.lane, lane.unable.as_ref()?)))
+            .collect();
+        if unable.is_empty() { Ok(()) } else { Err(unable.join("; ")) }
+    }
+
+    /// Whether the server is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        // Relaxed: a flag that guards nothing else.
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.cores.iter().map(|core| core.open()).sum()
+    }
+}
