@@ -30,6 +30,7 @@ pub struct Setup {
     env: Vec<(OsString, OsString)>,
     config: Option<String>,
     listen: String,
+    admin: Option<SocketAddr>,
     ready_within: Duration,
 }
 
@@ -48,6 +49,7 @@ impl Setup {
             env: Vec::new(),
             config: None,
             listen: "127.0.0.1:0".to_owned(),
+            admin: None,
             ready_within: Duration::from_secs(30),
         }
     }
@@ -79,6 +81,12 @@ impl Setup {
     /// Listens there instead of a free port on 127.0.0.1.
     pub fn listen(mut self, addr: &str) -> Setup {
         self.listen = addr.to_owned();
+        self
+    }
+
+    /// Answers health checks and metrics there, and nowhere else.
+    pub fn admin_listen(mut self, addr: SocketAddr) -> Setup {
+        self.admin = Some(addr);
         self
     }
 
@@ -114,6 +122,9 @@ impl Setup {
             let path = home.path().join("forebay.toml");
             fs::write(&path, toml).expect("writing the configuration");
             command.arg("--config").arg(path);
+        }
+        if let Some(admin) = self.admin {
+            command.args(["--admin-listen", &admin.to_string()]);
         }
         command.args(&self.args).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -220,6 +231,11 @@ impl Forebay {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it answers health checks and metrics.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.setup.admin.unwrap_or(self.addr)
     }
 
     /// Where it listens, as `http://ADDR`.
@@ -366,7 +382,8 @@ impl Forebay {
     /// A reading of `/metrics`.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
-        let answer = self.send(&Request::get("/metrics"));
+        let answer = exchange(self.admin_addr(), &Request::get("/metrics").bytes());
+        let answer = answer.unwrap_or_else(|e| panic!("no metrics: {e}; stderr:\n{}", self.stderr()));
         answer.expect_status(200);
         Metrics::parse(&answer.text())
     }
@@ -429,6 +446,13 @@ impl Forebay {
         };
         assert!(status.success(), "ended with {status}; stderr:\n{}", self.stderr());
         Stopped { stderr: self.stderr() }
+    }
+
+    /// Starts it again on the same port and directory after [`wait`](Forebay::wait).
+    #[track_caller]
+    pub fn again(&self) -> Forebay {
+        assert!(self.over, "it still runs");
+        self.setup.clone().listen(&self.addr.to_string()).start()
     }
 
     /// Kills it with SIGKILL and gives back how to start it again on the same directory, which must be one that

@@ -19,6 +19,7 @@
 //! The binary under test is `FOREBAY_BIN`, else the newest that cargo built. What the SDK tests need is installed by
 //! `cargo xtask test`.
 
+pub mod balancer;
 pub mod cli;
 pub mod delivered;
 pub mod forebay;
