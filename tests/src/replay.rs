@@ -32,7 +32,7 @@ pub struct Replay {
 
 impl Replay {
     /// Starts a server and creates what the fixture names: `projects` with `id`, `token`, `secret` and perhaps
-    /// `api_key` and `id_merge`; `service_accounts` with `username`, `secret`, `projects`.
+    /// `api_key`, `id_merge` and `lookup_tables`; `service_accounts` with `username`, `secret`, `projects`.
     #[track_caller]
     pub fn start(fixture: &Json) -> Replay {
         let forebay = Forebay::start();
@@ -48,6 +48,10 @@ impl Replay {
                 }
             }
             forebay.create_project_with(&options);
+            for table in project.get("lookup_tables").and_then(Json::as_array).unwrap_or_default() {
+                let (uuid, name) = (table.str("id"), table.str("name"));
+                forebay.cli(&["lookup-table", "create", "--project", &id, "--name", name, "--id", uuid]);
+            }
         }
         for account in list("service_accounts") {
             let ids: Vec<_> = account.get("projects").and_then(Json::as_array).expect("projects").to_vec();

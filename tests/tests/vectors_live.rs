@@ -1,7 +1,7 @@
 //! Replays the request vectors byte for byte against the real binary and compares answers and stored records.
 //!
 //! `tests/data/vectors/ingestion.jsonl` says of each request what must be answered and stored. Vectors that fix the
-//! clock, or need a lookup table with a given id, are for in-process tests.
+//! clock are for in-process tests.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ fn every_vector_is_answered_and_stored_as_it_says() {
     let mut replay = Replay::start(&fixture);
     let vectors = Json::lines(read("vectors/ingestion.jsonl"));
     let (mut failures, mut passed) = (String::new(), 0);
-    for vector in vectors.iter().filter(|v| !needs_more_than_a_socket(v)) {
+    for vector in vectors.iter().filter(|v| v.get("now_ms").is_none()) {
         let answer = wire::exchange(replay.forebay.addr(), &request(vector).bytes());
         let stored = replay.fresh();
         let expect = vector.get("expect").expect("a vector expects something");
@@ -46,10 +46,6 @@ fn every_vector_is_answered_and_stored_as_it_says() {
     assert!(failures.is_empty(), "{passed} vectors pass, these do not:\n{failures}");
     assert!(passed >= 250, "only {passed} vectors were replayed");
     replay.forebay.stop();
-}
-
-fn needs_more_than_a_socket(vector: &Json) -> bool {
-    vector.get("now_ms").is_some() || vector.get("feature").and_then(Json::as_str) == Some("lookup_tables")
 }
 
 /// The request as the vector describes it.

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::shell::{command, has, repository, run, run_command, target_dir};
 
 /// Debian packages of the end-to-end tests, by a program of each.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
+    ("curl", "curl"),
     ("chromium", "chromium"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
@@ -22,7 +23,7 @@ pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
         return Ok(());
     }
     println!("{name} is missing: installing it");
-    run(&format!("cargo install {name} --locked --debug"))
+    run(&format!("cargo install {name} --locked --debug --quiet"))
 }
 
 /// Installs all that the end-to-end tests need.
