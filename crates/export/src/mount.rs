@@ -20,8 +20,8 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY,
-        WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+        VARY, WWW_AUTHENTICATE,
     },
     http::request::Parts,
 };
@@ -91,11 +91,12 @@ fn prepare(parts: &Parts, context: &Context) -> Result<Prepared, Refused> {
     let collector = &context.collector;
     let now_ms = (collector.clock)();
     let query = parts.uri.query().unwrap_or_default();
+    let project_id = parameter(query, "project_id");
     let claim = Claim {
         authorization: parts.headers.get(AUTHORIZATION),
         // A key that comes as a parameter never reads.
         api_key: None,
-        project_id: parameter(query, "project_id").as_deref(),
+        project_id: project_id.as_deref(),
     };
     let identity = collector.identify(claim).map_err(Refused::Credential)?;
     if !identity.may_read() {
@@ -158,13 +159,15 @@ fn success(stream: Stream, gzip: bool) -> Response<Body> {
 
 /// Does the caller take gzip? `gzip;q=0` is a no.
 fn wants_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let codings =
+        headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
     let mut wanted = false;
     for coding in codings {
         let mut parts = coding.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") || name == "*" {
-            let refused = parts.any(|p| p.replace(' ', "").to_ascii_lowercase().strip_prefix("q=").is_some_and(is_zero));
+            let refused = parts
+                .any(|p| p.replace(' ', "").to_ascii_lowercase().strip_prefix("q=").is_some_and(is_zero));
             wanted |= !refused;
         }
     }
@@ -224,7 +227,10 @@ impl Refused {
         match self {
             Refused::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, OPTIONS"))),
             Refused::Credential(_) => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"forebay\", charset=\"UTF-8\""));
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"forebay\", charset=\"UTF-8\""),
+                );
             }
             Refused::Busy | Refused::Unreadable(_) | Refused::Thread(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
@@ -277,7 +283,11 @@ mod tests {
         for (refused, status, content_type) in [
             (Refused::Method, 405, "application/json"),
             (Refused::Credential(AuthError::Missing), 401, "application/json"),
-            (Refused::Query(BadQuery("to_date cannot be later than today".into())), 400, "text/plain; charset=utf-8"),
+            (
+                Refused::Query(BadQuery("to_date cannot be later than today".into())),
+                400,
+                "text/plain; charset=utf-8",
+            ),
             (Refused::Busy, 429, "application/json"),
             (Refused::Thread(io::Error::other("x")), 503, "application/json"),
         ] {

@@ -60,8 +60,7 @@ pub fn utc_day(now_ms: u64) -> Date {
 }
 
 /// The decoded value of `name` in a query string; the first of equal names counts.
-#[must_use]
-pub fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let decode = |raw: &'a str| -> Cow<'a, str> {
         if raw.contains('+') {
             let spaced = raw.replace('+', " ");
@@ -79,7 +78,7 @@ pub fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 ///
 /// # Errors
 /// The first parameter that is missing or wrong, with what is accepted.
-pub fn parse(query: &str, today: Date) -> Result<Query, BadQuery> {
+pub(crate) fn parse(query: &str, today: Date) -> Result<Query, BadQuery> {
     let given = |name| parameter(query, name).filter(|v| !v.is_empty());
     let days = days(given("from_date").as_deref(), given("to_date").as_deref(), today)?;
     if given("where").is_some() {
@@ -117,16 +116,23 @@ pub fn days(from: Option<&str>, to: Option<&str>, today: Date) -> Result<RangeIn
 }
 
 fn day(name: &str, value: Option<&str>) -> Result<Date, BadQuery> {
-    let value = value.ok_or_else(|| BadQuery(format!("{name}, missing or empty: a day as YYYY-MM-DD (UTC)")))?;
+    let value =
+        value.ok_or_else(|| BadQuery(format!("{name}, missing or empty: a day as YYYY-MM-DD (UTC)")))?;
     let shaped = value.len() == 10
-        && value.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+        && value
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
     let parsed = if shaped { value.parse().ok() } else { None };
     parsed.ok_or_else(|| BadQuery(format!("{name} must be a day as YYYY-MM-DD (UTC), not {}", clip(value))))
 }
 
 fn event_names(value: &str) -> Result<HashSet<String>, BadQuery> {
     let names: HashSet<String> = serde_json::from_str(value).map_err(|_| {
-        BadQuery(format!("event must be a JSON array of event names such as [\"Sign up\"], not {}", clip(value)))
+        BadQuery(format!(
+            "event must be a JSON array of event names such as [\"Sign up\"], not {}",
+            clip(value)
+        ))
     })?;
     if names.is_empty() {
         return Err(BadQuery("event names no event: leave it out to export all".to_owned()));
@@ -184,7 +190,10 @@ mod tests {
             (String::new(), "from_date, missing or empty: a day as YYYY-MM-DD (UTC)"),
             ("from_date=2025-10-01&to_date=".into(), "to_date, missing or empty: a day as YYYY-MM-DD (UTC)"),
             ("from_date=20251001".into(), "from_date must be a day as YYYY-MM-DD (UTC), not \"20251001\""),
-            ("from_date=2025-02-30".into(), "from_date must be a day as YYYY-MM-DD (UTC), not \"2025-02-30\""),
+            (
+                "from_date=2025-02-30".into(),
+                "from_date must be a day as YYYY-MM-DD (UTC), not \"2025-02-30\"",
+            ),
             ("from_date=2025-10-01&to_date=2025-10-10".into(), "to_date cannot be later than today"),
             (
                 "from_date=2025-10-03&to_date=2025-10-02".into(),
@@ -196,7 +205,10 @@ mod tests {
             ),
             (format!("{dates}&event=[]"), "event names no event: leave it out to export all"),
             (format!("{dates}&limit=0"), "limit must be a whole number from 1 to 100000, not \"0\""),
-            (format!("{dates}&limit=100001"), "limit must be a whole number from 1 to 100000, not \"100001\""),
+            (
+                format!("{dates}&limit=100001"),
+                "limit must be a whole number from 1 to 100000, not \"100001\"",
+            ),
             (format!("{dates}&time_in_ms=yes"), "time_in_ms must be true or false, not \"yes\""),
             (
                 format!("{dates}&where=true"),

@@ -15,8 +15,8 @@ use crate::{
     render::{Event, Style, render},
 };
 use forebay_log::{Cursor, Filter, Frame, GapReason, KindSet, ReadError, RouteKey, Step, Store};
-use forebay_route::{IdMerge, Mac, ProjectSettings};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, Position, ProjectId, Seq};
+use forebay_route::{IdMerge, Mac, ProjectSettings};
 use std::{borrow::Cow, collections::VecDeque, fmt, net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 /// Whose events are read.
@@ -195,7 +195,9 @@ impl Reader {
             let (stretch, mut cursor) = match self.open.take() {
                 Some(open) => open,
                 None => match self.lanes.pop_front() {
-                    Some(stretch) => (stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?),
+                    Some(stretch) => {
+                        (stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?)
+                    }
                     None => return Ok(More::No),
                 },
             };
@@ -226,11 +228,7 @@ impl Reader {
         } else {
             vec![RouteKey::Project(self.subject.project)]
         };
-        Filter {
-            kinds: KindSet::RECORDS,
-            routes: Some(routes),
-            event_time_ms: Some(self.time_ms.clone()),
-        }
+        Filter { kinds: KindSet::RECORDS, routes: Some(routes), event_time_ms: Some(self.time_ms.clone()) }
     }
 
     /// The filter is the index's: what it lets through is looked at again here.
@@ -267,7 +265,10 @@ impl Reader {
                 received_at_ms: header.received_at_ms,
                 position,
                 imported: header.endpoint == Endpoint::Import,
-                address_hash: header.client_ip.filter(|_| record.entry.use_ip).map(|ip| (self.address_hash)(ip)),
+                address_hash: header
+                    .client_ip
+                    .filter(|_| record.entry.use_ip)
+                    .map(|ip| (self.address_hash)(ip)),
             };
             render(&self.style, &event, out).map_err(|cause| ExportError::Record { position, cause })?;
             self.events += 1;

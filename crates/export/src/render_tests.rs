@@ -108,7 +108,10 @@ fn missing_ids_are_made_the_same_way_each_time() {
         assert_eq!(got["properties"]["$insert_id"], id, "{properties}");
     }
     let longest = insert_id(STORE, Position { lane: LaneId(u16::MAX), seq: Seq(u64::MAX) });
-    assert!(longest.len() <= 36 && longest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{longest}");
+    assert!(
+        longest.len() <= 36 && longest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+        "{longest}"
+    );
 }
 
 #[test]
@@ -121,7 +124,14 @@ fn lone_surrogates_read_as_the_replacement_everywhere() {
 
 #[test]
 fn what_is_no_event_is_an_error_and_leaves_nothing_behind() {
-    for bad in ["", "[]", "{}", r#"{"event":"e"}"#, r#"{"event":"e","properties":1}"#, r#"{"event":"e","properties":{"a"}}"#] {
+    for bad in [
+        "",
+        "[]",
+        "{}",
+        r#"{"event":"e"}"#,
+        r#"{"event":"e","properties":1}"#,
+        r#"{"event":"e","properties":{"a"}}"#,
+    ] {
         let mut out = b"kept".to_vec();
         assert!(render(&style(), &event(bad), &mut out).is_err(), "{bad}");
         assert_eq!(out, b"kept");
@@ -163,7 +173,17 @@ fn model(style: &Style, event: &Event<'_>) -> Value {
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "token", "ip", "time", "distinct_id", "$insert_id", "$user_id", "$device_id", "$import", "a", "\"", "\\"
+            "token",
+            "ip",
+            "time",
+            "distinct_id",
+            "$insert_id",
+            "$user_id",
+            "$device_id",
+            "$import",
+            "a",
+            "\"",
+            "\\"
         ])
         .prop_map(str::to_owned),
         any::<String>(),

@@ -1,2 +1,7 @@
 //! The `forebay` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    forebay_server::cli::run()
+}

@@ -1,0 +1,128 @@
+//! The thread that books: counts, refusals, unknown tokens and last uses go from memory into the registry,
+//! once a second.
+//!
+//! # Invariants
+//! * What could not be booked is kept and tried again; memory is bounded by the ledger's limits.
+//! * Failing to book never stops the server: accounting waits, events do not.
+
+use forebay_control::{Control, Keep, StoreError};
+use forebay_log::Clock;
+use forebay_route::Ledger;
+use std::{
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// How often it books.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often old accounting is summed up.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The running thread. Stopping it books once more.
+pub(crate) struct Bookkeeper {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Bookkeeper {
+    /// Starts booking.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(crate) fn start(
+        control: Arc<Control>,
+        ledger: Arc<Ledger>,
+        clock: Clock,
+    ) -> std::io::Result<Bookkeeper> {
+        let (stop, stopped) = mpsc::channel();
+        let mut books = Books { control, ledger, clock, next_refusal: 0, failing: false };
+        let thread = std::thread::Builder::new().name("bookkeeper".to_owned()).spawn(move || {
+            let mut pruned = Instant::now();
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
+                books.book();
+                if pruned.elapsed() >= PRUNE_INTERVAL {
+                    pruned = Instant::now();
+                    if let Err(e) = books.control.prune(Keep::default()) {
+                        tracing::warn!(error = crate::chain(&e), "old accounting cannot be summed up now");
+                    }
+                }
+            }
+            books.book();
+        })?;
+        Ok(Bookkeeper { stop, thread })
+    }
+
+    /// Books what is left and ends the thread.
+    pub(crate) fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the bookkeeping thread had panicked: the last minute's accounting may be short");
+        }
+    }
+}
+
+struct Books {
+    control: Arc<Control>,
+    ledger: Arc<Ledger>,
+    clock: Clock,
+    next_refusal: u64,
+    failing: bool,
+}
+
+impl Books {
+    fn book(&mut self) {
+        let booked = self.rows().and(self.refusals()).and(self.unknown_tokens()).and(self.used());
+        match booked {
+            Ok(()) if self.failing => tracing::info!("accounting is booked again"),
+            // Once, not every second.
+            Err(ref e) if !self.failing => {
+                tracing::error!(
+                    error = crate::chain(e),
+                    "accounting cannot be booked; it is kept and tried again"
+                );
+            }
+            _ => {}
+        }
+        self.failing = booked.is_err();
+    }
+
+    fn rows(&self) -> Result<(), StoreError> {
+        let rows = self.ledger.drain_minute((self.clock)());
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.control.record_accounting(&rows).inspect_err(|_| self.ledger.put_back(rows))
+    }
+
+    fn refusals(&mut self) -> Result<(), StoreError> {
+        let refusals = self.ledger.refusals_since(self.next_refusal);
+        let Some(last) = refusals.last() else { return Ok(()) };
+        let next = last.number + 1;
+        self.control.record_refusals(&refusals)?;
+        self.next_refusal = next;
+        Ok(())
+    }
+
+    fn unknown_tokens(&self) -> Result<(), StoreError> {
+        let tokens = self.ledger.drain_unknown_tokens();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        self.control
+            .record_unknown_tokens(&tokens)
+            .inspect_err(|_| self.ledger.put_back_unknown_tokens(&tokens))
+    }
+
+    fn used(&self) -> Result<(), StoreError> {
+        let used = self.ledger.drain_used();
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.control.record_used(&used).inspect_err(|_| {
+            for (credential, at_ms) in used {
+                self.ledger.used(credential, at_ms);
+            }
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! `forebay export`: a project's events as NDJSON, to stdout or a file.
+
+use super::{Common, Done, Failure};
+use flate2::{Compression, write::GzEncoder};
+use forebay_export::{AddressHash, More, Query, Reader, Subject, days, utc_day};
+use forebay_log::{Store, system_clock};
+use forebay_record::ProjectId;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Write a project's events as NDJSON
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// The project
+    #[arg(long, value_name = "ID")]
+    project: ProjectId,
+    /// The first day, UTC
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    from_date: String,
+    /// The last day, UTC
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    to_date: String,
+    /// Only events of this name; may be repeated
+    #[arg(long = "event", value_name = "NAME")]
+    events: Vec<String>,
+    /// At most so many events
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+    /// Write `time` in milliseconds rather than seconds
+    #[arg(long)]
+    time_in_ms: bool,
+    /// Write to this file instead of stdout; it appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Compress
+    #[arg(long)]
+    gzip: bool,
+}
+
+/// Written at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+impl Export {
+    pub(crate) fn run(&self, common: &Common) -> Done {
+        let now_ms = system_clock()();
+        let usage = |e: &dyn std::fmt::Display| Failure::Usage(format!("{e}").replace("_date", "-date"));
+        let query = Query {
+            days: days(Some(&self.from_date), Some(&self.to_date), utc_day(now_ms)).map_err(|e| usage(&e))?,
+            events: (!self.events.is_empty()).then(|| self.events.iter().cloned().collect()),
+            limit: self.limit,
+            time_in_ms: self.time_in_ms,
+        };
+        let control = common.existing_control()?;
+        let wanted = control.snapshot()?.projects.into_iter().find(|p| p.id == self.project);
+        let subject = match wanted {
+            Some(settings) => Subject::of(&settings, now_ms),
+            None => return show_missing(&control, self.project),
+        };
+        let keyring = control.keyring();
+        let hash: AddressHash =
+            Arc::new(move |ip| forebay_export::address_hash(|bytes| keyring.mac(bytes), ip));
+        let reader = Reader::open(&Store::open(&common.data_dir()?)?, subject, query, hash)?;
+        let events = match &self.out {
+            None => {
+                let stdout = BufWriter::new(io::stdout().lock());
+                self.write(reader, stdout).map_err(|e| e.named("stdout"))?.0
+            }
+            Some(path) => self.write_file(reader, path)?,
+        };
+        if self.out.is_some() || io::stderr().is_terminal() {
+            eprintln!("{events} events exported");
+        }
+        Ok(())
+    }
+
+    /// The file appears under its name when it is complete and durable.
+    fn write_file(&self, reader: Reader, path: &Path) -> Result<u64, Failure> {
+        let shown = path.display().to_string();
+        let failed = |e: io::Error| Broken::Write(e).named(&shown);
+        let name = path.file_name().ok_or_else(|| Failure::Usage(format!("--out {shown} names no file")))?;
+        let mut partial = name.to_owned();
+        partial.push(format!(".{}.partial", std::process::id()));
+        let partial = path.with_file_name(partial);
+        let written = File::create(&partial).map_err(Broken::Write).and_then(|file| self.write(reader, file));
+        let finished = written.map_err(|e| e.named(&shown)).and_then(|(events, file)| {
+            file.sync_all().map_err(failed)?;
+            std::fs::rename(&partial, path).map_err(failed)?;
+            Ok(events)
+        });
+        if finished.is_err() {
+            // The error that counts is the first one; a leftover is only untidy.
+            let _ = std::fs::remove_file(&partial);
+        }
+        finished
+    }
+
+    fn write<W: Write>(&self, reader: Reader, to: W) -> Result<(u64, W), Broken> {
+        if self.gzip {
+            let mut encoder = GzEncoder::new(to, Compression::fast());
+            let events = copy(reader, &mut encoder)?;
+            Ok((events, encoder.finish().map_err(Broken::Write)?))
+        } else {
+            let mut to = to;
+            let events = copy(reader, &mut to)?;
+            Ok((events, to))
+        }
+    }
+}
+
+/// The registry's own words for a project that is none.
+fn show_missing(control: &forebay_control::Control, project: ProjectId) -> Done {
+    control.show_project(project.as_u64())?;
+    Err(Failure::Failed(format!("project {project} was created this moment; try again")))
+}
+
+/// Why an export broke off.
+enum Broken {
+    Read(forebay_export::ExportError),
+    Write(io::Error),
+}
+
+impl Broken {
+    fn named(self, to: &str) -> Failure {
+        match self {
+            Broken::Read(e) => Failure::of(&e),
+            Broken::Write(e) if e.kind() == io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+            Broken::Write(e) => Failure::Failed(format!("cannot write to {to}: {e}")),
+        }
+    }
+}
+
+fn copy(mut reader: Reader, to: &mut impl Write) -> Result<u64, Broken> {
+    let bar = progress_bar();
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES * 2);
+    loop {
+        let more = reader.fill(&mut chunk, CHUNK_BYTES).map_err(Broken::Read)?;
+        to.write_all(&chunk).map_err(Broken::Write)?;
+        chunk.clear();
+        let (behind, total) = reader.progress();
+        bar.set_length(total);
+        bar.set_position(behind);
+        bar.set_message(reader.events().to_string());
+        if more == More::No {
+            bar.finish_and_clear();
+            to.flush().map_err(Broken::Write)?;
+            return Ok(reader.events());
+        }
+    }
+}
+
+/// On a terminal only: indicatif draws on stderr and hides otherwise.
+fn progress_bar() -> ProgressBar {
+    let template = "{bar:40} {percent}% of the log, {msg} events, {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}

@@ -1,0 +1,206 @@
+//! The command line: what can be said, and what saying it comes back with.
+//!
+//! One file for each group of commands. Results go to stdout, everything else to stderr; exit status 0 is
+//! success, 1 a failure, 2 a command that was not understood. A failure is one line that says what, where,
+//! with which value, and what to do.
+
+mod accounting;
+mod bench;
+mod cat;
+mod export;
+mod health;
+mod log;
+mod log_stats;
+mod lookup_table;
+mod out;
+mod project;
+mod select;
+mod serve;
+mod service_account;
+mod tail;
+
+use crate::config::{Config, ConfigError, source};
+use clap::{Parser, Subcommand};
+use forebay_control::Control;
+use out::Out;
+use source::{Given, Origin, Raw};
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+/// An event collector that speaks Mixpanel's protocol and answers only when the event is on disk.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes, anywhere on the line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Where everything lies [default: ./forebay-data; environment: FOREBAY_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The configuration file, TOML [environment: FOREBAY_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print for programs: JSON, one value a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the collector
+    Serve(serve::Serve),
+    /// Create, show and change projects
+    #[command(subcommand)]
+    Project(project::Project),
+    /// Create, list and delete the machine accounts that may read and import
+    #[command(subcommand)]
+    ServiceAccount(service_account::ServiceAccount),
+    /// Create and list lookup tables
+    #[command(subcommand)]
+    LookupTable(lookup_table::LookupTable),
+    /// Check, repair and read the log
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Write a project's events as NDJSON
+    Export(export::Export),
+    /// What became of the events: received, stored, rejected, dropped
+    Stats(accounting::Stats),
+    /// The last refusals, with reason and sample
+    Rejects(accounting::Rejects),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Ask a running server whether it can store; exit status 0 if so
+    Health(health::Health),
+}
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command cannot be meant: exit status 2.
+    Usage(String),
+    /// It was tried and failed: exit status 1.
+    Failed(String),
+    /// It was done, and what it found is bad and already printed: exit status 1.
+    Found,
+    /// Whoever reads stdout has gone, as `head` does: not a failure.
+    ReaderGone,
+}
+
+impl Failure {
+    /// A failure with its causes.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Failure {
+        Failure::Failed(crate::chain(error))
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::of(&error)
+    }
+}
+
+/// The result of a command.
+pub(crate) type Done = Result<(), Failure>;
+
+/// Runs the command line given to this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are asked for; anything else is not understood. clap writes both itself.
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.run() {
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Found) => ExitCode::FAILURE,
+        Err(Failure::Failed(text)) => fail(&text, ExitCode::FAILURE),
+        Err(Failure::Usage(text)) => fail(&text, ExitCode::from(2)),
+    }
+}
+
+fn fail(text: &dyn fmt::Display, code: ExitCode) -> ExitCode {
+    eprintln!("error: {text}");
+    code
+}
+
+impl Cli {
+    fn run(self) -> Done {
+        let common = &self.common;
+        match self.command {
+            Command::Serve(serve) => serve.run(common),
+            Command::Project(project) => project.run(common),
+            Command::ServiceAccount(account) => account.run(common),
+            Command::LookupTable(table) => table.run(common),
+            Command::Log(log) => log.run(common),
+            Command::Export(export) => export.run(common),
+            Command::Stats(stats) => stats.run(common),
+            Command::Rejects(rejects) => rejects.run(common),
+            Command::Bench(bench) => bench.run(common),
+            Command::Health(health) => health.run(common),
+        }
+    }
+}
+
+impl Common {
+    /// The configuration: file, environment, then these and `flags`.
+    pub(crate) fn config(&self, flags: Vec<Given>) -> Result<Config, ConfigError> {
+        self.config_from(
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+            flags,
+        )
+    }
+
+    fn config_from(
+        &self,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: Vec<Given>,
+    ) -> Result<Config, ConfigError> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let named =
+            variables.iter().find(|(k, _)| k == "FOREBAY_CONFIG").map(|(_, path)| PathBuf::from(path));
+        let path = self.config.clone().or(named.filter(|p| !p.as_os_str().is_empty()));
+        let mut given = path.as_deref().map(source::file).transpose()?.unwrap_or_default();
+        given.extend(source::environment(variables, &crate::config::keys::names()));
+        given.extend(self.data_dir.iter().map(|dir| flag("data_dir", "--data-dir", dir.to_string_lossy())));
+        given.extend(flags);
+        Config::from_given(&given)
+    }
+
+    /// The data directory alone, for commands that need nothing else.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+        Ok(self.config(Vec::new())?.data_dir)
+    }
+
+    /// The registry of a data directory, created with it if need be.
+    pub(crate) fn control(&self) -> Result<Control, Failure> {
+        Ok(Control::open(&self.data_dir()?)?)
+    }
+
+    /// The registry of a data directory that must exist.
+    pub(crate) fn existing_control(&self) -> Result<Control, Failure> {
+        Ok(Control::open_existing(&self.data_dir()?)?)
+    }
+
+    /// Stdout.
+    pub(crate) fn out(&self) -> Out {
+        Out::new(self.json)
+    }
+}
+
+/// A setting given as a flag.
+pub(crate) fn flag(key: &str, flag: &'static str, value: impl Into<String>) -> Given {
+    Given { key: key.to_owned(), raw: Raw::Text(value.into()), origin: Origin::Flag(flag) }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+//! Which stored records `log cat` and `log tail` show, and how one record looks.
+//!
+//! The JSON line is a contract that tools rely on; a record is the sender's bytes, and the line is one line.
+
+use super::{Failure, out};
+use clap::ValueEnum;
+use forebay_control::Control;
+use forebay_export::one_line;
+use forebay_log::{Filter, Frame, KindSet, Record, RouteKey};
+use forebay_record::{FrameHeader, FrameKind, LaneId, ProjectId};
+use std::{collections::HashMap, io::Write as _};
+
+/// Which records.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Select {
+    /// Only this project's records; may be repeated
+    #[arg(long = "project", value_name = "ID")]
+    projects: Vec<ProjectId>,
+    /// Only records whose token belongs to no project (with --project: these as well)
+    #[arg(long)]
+    unclaimed: bool,
+    /// What kind of records
+    #[arg(long, value_enum, default_value_t = Kind::Events)]
+    kind: Kind,
+}
+
+/// Kinds of records, as they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Events and profile updates
+    Events,
+    /// Session replay bodies, with their query
+    Record,
+    /// Lookup tables, by the file that holds each
+    Lookup,
+    /// Everything
+    All,
+}
+
+/// Which project a token belongs to now.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    by_token: HashMap<Box<[u8]>, ProjectId>,
+}
+
+impl Owners {
+    /// As the registry says now.
+    pub(crate) fn load(control: &Control) -> Result<Owners, Failure> {
+        let mut by_token = HashMap::new();
+        for project in control.snapshot()?.projects {
+            by_token.extend(project.tokens.into_iter().map(|token| (token, project.id)));
+        }
+        Ok(Owners { by_token })
+    }
+
+    /// Whose frame this is: an unclaimed one is its token's owner's, if there is one by now.
+    fn of(&self, header: &FrameHeader, token: &[u8]) -> Option<ProjectId> {
+        header.project.or_else(|| self.by_token.get(token).copied())
+    }
+}
+
+impl Select {
+    /// Can this lane hold any of them?
+    pub(crate) fn reads(&self, lane: LaneId) -> bool {
+        lane == LaneId::UNCLAIMED || !self.unclaimed || !self.projects.is_empty()
+    }
+
+    /// The part of it that the index can decide.
+    pub(crate) fn filter(&self, owners: &Owners) -> Filter {
+        let kinds = match self.kind {
+            Kind::Events => KindSet::RECORDS,
+            Kind::Record => KindSet::REPLAYS,
+            Kind::Lookup => KindSet::LOOKUPS,
+            Kind::All => KindSet::ALL,
+        };
+        let narrow = !self.projects.is_empty() && !self.unclaimed;
+        let routes = narrow.then(|| {
+            let claimed = owners.by_token.iter().filter(|(_, project)| self.projects.contains(project));
+            let tokens = claimed.map(|(token, _)| RouteKey::Token(token.to_vec().into()));
+            self.projects.iter().copied().map(RouteKey::Project).chain(tokens).collect()
+        });
+        Filter { kinds, routes, event_time_ms: None }
+    }
+
+    /// Is this frame one of them?
+    pub(crate) fn keeps(&self, frame: &Frame, owners: &Owners) -> bool {
+        let owner = owners.of(frame.header(), frame.token());
+        let any = self.projects.is_empty() && !self.unclaimed;
+        any || owner.map_or(self.unclaimed, |project| self.projects.contains(&project))
+    }
+}
+
+/// Appends `record` as one line, for programs or for people.
+pub(crate) fn write_record(
+    frame: &Frame,
+    lane: LaneId,
+    record: &Record<'_>,
+    owners: &Owners,
+    json: bool,
+    line: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let header = frame.header();
+    let owner = owners.of(header, frame.token());
+    if json {
+        json_line(frame, lane, record, owner, line)
+    } else {
+        text_line(header, lane, record, owner, line)
+    }
+}
+
+fn json_line(
+    frame: &Frame,
+    lane: LaneId,
+    record: &Record<'_>,
+    owner: Option<ProjectId>,
+    line: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let header = frame.header();
+    // The lane as a number, the unclaimed one too: programs sort by it.
+    write!(line, "{{\"lane\":{},\"seq\":{},\"project_id\":", lane.0, record.seq.0)?;
+    match owner {
+        Some(project) => write!(line, "{project}")?,
+        None => line.extend_from_slice(b"null"),
+    }
+    line.extend_from_slice(b",\"token\":");
+    serde_json::to_writer(&mut *line, &String::from_utf8_lossy(frame.token()))?;
+    write!(
+        line,
+        ",\"endpoint\":\"{}\",\"received_at_ms\":{},\"client_ip\":",
+        header.endpoint.as_str(),
+        header.received_at_ms
+    )?;
+    match header.client_ip {
+        Some(ip) => write!(line, "\"{}\"", ip.to_canonical())?,
+        None => line.extend_from_slice(b"null"),
+    }
+    if record.entry.repaired {
+        line.extend_from_slice(b",\"repaired\":true");
+    }
+    if header.kind == FrameKind::Replay {
+        line.extend_from_slice(b",\"query\":");
+        serde_json::to_writer(&mut *line, &String::from_utf8_lossy(frame.meta()))?;
+        line.extend_from_slice(b",\"body_b64\":\"");
+        line.extend_from_slice(base64_simd::STANDARD.encode_to_string(record.json).as_bytes());
+        line.extend_from_slice(b"\"}\n");
+    } else {
+        line.extend_from_slice(b",\"record\":");
+        one_line(record.json, line);
+        line.extend_from_slice(b"}\n");
+    }
+    Ok(())
+}
+
+fn text_line(
+    header: &FrameHeader,
+    lane: LaneId,
+    record: &Record<'_>,
+    owner: Option<ProjectId>,
+    line: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let owner = owner.map_or_else(|| "unclaimed".to_owned(), |p| p.to_string());
+    let what = match header.kind {
+        FrameKind::Replay => format!("({} of session replay)", out::bytes(record.json.len() as u64)),
+        _ => out::clipped(&String::from_utf8_lossy(record.json), 160),
+    };
+    let (time, endpoint) = (out::time(header.received_at_ms), header.endpoint.as_str());
+    writeln!(line, "{lane}:{:<8} {time}  {owner:<10} {endpoint:<7} {what}", record.seq.0)?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! A server in this process, a clock of the test's own: what is sent comes back out, also after a restart.
+
+use flate2::read::GzDecoder;
+use forebay_control::{Control, NewAccount, NewProject};
+use forebay_server::{Running, Server, config::Config};
+use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// 2025-10-09T08:53:20Z
+const NOW_MS: u64 = 1_760_000_000_000;
+const TODAY: &str = "from_date=2025-10-09&to_date=2025-10-09";
+
+fn start(dir: &Path) -> Running {
+    let mut config = Config::new(dir);
+    config.http.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.http.cores = 1;
+    config.log.segment_bytes_min = 1 << 20;
+    config.log.segment_bytes_max = 2 << 20;
+    Server::start(config, Arc::new(|| NOW_MS)).unwrap()
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.text().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+}
+
+fn exchange(addr: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8(bytes[..split].to_vec()).unwrap().to_ascii_lowercase();
+    let mut body = bytes.split_off(split);
+    if head.contains("transfer-encoding: chunked") {
+        body = dechunked(&body);
+    }
+    Answer { status: head[9..12].parse().unwrap(), head, body }
+}
+
+fn dechunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end =
+            bytes.windows(2).position(|w| w == b"\r\n").expect("a chunked body ends with an empty chunk");
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        bytes = &bytes[end + 2..];
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&bytes[..size]);
+        bytes = &bytes[size + 2..];
+    }
+}
+
+fn post(addr: SocketAddr, target: &str, headers: &str, body: &str) -> Answer {
+    let length = body.len();
+    exchange(
+        addr,
+        &format!(
+            "POST {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        ),
+    )
+}
+
+fn get(addr: SocketAddr, target: &str, headers: &str) -> Answer {
+    exchange(addr, &format!("GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n"))
+}
+
+fn export(addr: SocketAddr, query: &str, credential: &str) -> Answer {
+    get(addr, &format!("/api/2.0/export?{query}"), &format!("Authorization: Basic {credential}\r\n"))
+}
+
+/// Waits until `done`, which the server's own threads bring about.
+fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match done() {
+            Some(value) => return value,
+            None if Instant::now() > end => panic!("it did not come about in 20 s"),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn project(control: &Control, id: u64, token: &str, secret: &str) {
+    let new = NewProject {
+        name: format!("p{id}"),
+        id: Some(id),
+        token: Some(token.to_owned()),
+        api_secret: Some(secret.to_owned()),
+        ..NewProject::default()
+    };
+    control.create_project(&new).unwrap();
+}
+
+fn event(token: &str, name: &str, properties: &str) -> String {
+    format!("{{\"event\":\"{name}\",\"properties\":{{\"token\":\"{token}\"{properties}}}}}")
+}
+
+#[test]
+fn what_is_sent_comes_back_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    assert_eq!(export(addr, TODAY, "sec-7:").body, b"", "nothing found is nothing sent");
+
+    let batch = format!(
+        "[{},\n{}]",
+        event("tok-7", "A", ",\"distinct_id\":\"u\",\"$insert_id\":\"i\",\"ip\":\"1.2.3.4\",\"n\":1.50"),
+        event("tok-7", "B", ",\"distinct_id\":\"u\",\"time\":1759881600")
+    );
+    let answer = post(addr, "/track", "Content-Type: application/json\r\n", &batch);
+    assert_eq!((answer.status, answer.text()), (200, "1"));
+
+    let first = export(addr, TODAY, "sec-7:").lines();
+    assert_eq!(first.len(), 1, "B happened the day before");
+    let properties = json!({
+        "time": 1_760_000_000, "distinct_id": "u", "$insert_id": "i", "$mp_api_timestamp_ms": NOW_MS, "n": 1.5
+    });
+    assert_eq!(first[0], json!({ "event": "A", "properties": properties }));
+    let two_days = "from_date=2025-10-08&to_date=2025-10-09";
+    assert_eq!(export(addr, two_days, "sec-7").lines().len(), 2);
+    assert_eq!(export(addr, &format!("{two_days}&event=%5B%22B%22%5D"), "c2VjLTc6").lines()[0]["event"], "B");
+    assert_eq!(export(addr, &format!("{two_days}&limit=1"), "c2VjLTc=").lines().len(), 1);
+    running.stop().unwrap();
+
+    let again = start(dir.path());
+    assert_eq!(export(again.addr(), TODAY, "sec-7:").lines(), first);
+    again.stop().unwrap();
+}
+
+#[test]
+fn only_a_secret_or_a_service_account_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    let (username, secret) = (Some("robot".to_owned()), Some("pass".to_owned()));
+    control
+        .create_service_account(&NewAccount { username, secret, projects: vec![7], expires_at_ms: None })
+        .unwrap();
+    eventually(|| (export(addr, &format!("{TODAY}&project_id=7"), "robot:pass").status == 200).then_some(()));
+
+    for (query, credential, status, part) in [
+        (TODAY, "sec-7:", 200, ""),
+        (TODAY, "tok-7:", 401, "a token or API key only sends"),
+        (TODAY, "nobody:", 401, "Invalid credentials"),
+        (TODAY, "robot:pass", 401, "project_id"),
+        (TODAY, "robot:wrong", 401, "Invalid credentials"),
+        ("from_date=2025-10-09&to_date=2025-10-10", "sec-7:", 400, "to_date cannot be later than today"),
+        ("from_date=2025-10-09", "sec-7:", 400, "to_date, missing or empty"),
+        ("from_date=2025-10-09&to_date=2025-10-09&where=x", "sec-7:", 400, "where is not supported"),
+    ] {
+        let answer = export(addr, query, credential);
+        assert_eq!(answer.status, status, "{credential} {query}: {}", answer.text());
+        assert!(answer.text().contains(part), "{part} in {}", answer.text());
+    }
+    let refused: Value = serde_json::from_slice(&get(addr, "/api/2.0/export?x=1", "").body).unwrap();
+    assert_eq!(refused["request"], "/api/2.0/export?x=1");
+    assert!(refused["error"].as_str().unwrap().contains("no credentials"));
+    running.stop().unwrap();
+}
+
+#[test]
+fn unclaimed_events_are_read_once_their_token_has_a_project() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    assert_eq!(post(addr, "/track", "", &event("early", "Before", "")).text(), "1");
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 9, "early", "sec-9");
+    eventually(|| (export(addr, TODAY, "sec-9:").status == 200).then_some(()));
+    assert_eq!(post(addr, "/track", "", &event("early", "After", "")).text(), "1");
+    let mut names: Vec<_> =
+        export(addr, TODAY, "sec-9:").lines().iter().map(|e| e["event"].to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["\"After\"", "\"Before\""]);
+
+    let gzip = "Authorization: Basic sec-9:\r\nAccept-Encoding: gzip\r\n";
+    let packed = get(addr, &format!("/api/2.0/export?{TODAY}"), gzip);
+    assert!(packed.head.contains("content-encoding: gzip"), "{}", packed.head);
+    let mut text = String::new();
+    GzDecoder::new(&packed.body[..]).read_to_string(&mut text).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    running.stop().unwrap();
+
+    // Everything is booked by the time the server has stopped.
+    let stats = control.stats(&forebay_control::StatsFilter::default()).unwrap();
+    assert!(stats.totals.balances(), "{:?}", stats.totals);
+    assert_eq!(stats.totals.stored, 2);
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_says_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let config = Config::new(dir.path());
+    let text = match Server::start(config, Arc::new(|| NOW_MS)) {
+        Ok(_) => panic!("two servers on one directory"),
+        Err(e) => format!("{e}: {}", std::error::Error::source(&e).unwrap()),
+    };
+    assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
+    running.stop().unwrap();
+}
