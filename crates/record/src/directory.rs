@@ -77,6 +77,12 @@ const USE_IP: u16 = 8;
 impl DirectoryEntry {
     /// Appends the 40 bytes of this entry.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.encoded());
+    }
+
+    /// The 40 bytes of this entry.
+    #[must_use]
+    pub fn encoded(&self) -> [u8; DIRECTORY_ENTRY_BYTES] {
         let bit = |on: bool, bit: u16| if on { bit } else { 0 };
         let flags = bit(self.time_ms.is_some(), HAS_TIME)
             | bit(self.escaped, ESCAPED)
@@ -94,7 +100,7 @@ impl DirectoryEntry {
         b[26..28].copy_from_slice(&flags.to_le_bytes());
         // Bytes 28..32 are reserved and zero.
         b[32..40].copy_from_slice(&self.time_ms.unwrap_or(0).to_le_bytes());
-        out.extend_from_slice(&b);
+        b
     }
 
     /// Reads one entry. Every bit pattern is an entry; whether it lies inside the frame is the payload's
