@@ -1,0 +1,155 @@
+//! What the log asks of a disk.
+//!
+//! Everything the writing side does to files goes through [`Disk`], so that tests can put a simulated one
+//! in its place: one that loses, keeps or tears what was not flushed, runs full, or fails.
+//!
+//! # What is assumed of a disk
+//! * After [`DiskFile::flush`] or [`DiskFile::write_durable`] returned `Ok`, the bytes survive a power cut.
+//! * After [`Disk::sync_dir`] returned `Ok`, so do names made, changed and removed in that folder.
+//! * Until then any part of them, in sectors of 512 bytes and in any order, may or may not be there.
+//! * A failed flush says nothing about what is on disk, nor does a later one that succeeds.
+
+mod real;
+mod sim;
+
+pub use real::RealDisk;
+pub use sim::{Crash, SimDisk};
+
+use std::{fmt, io, path::Path};
+
+/// A file system, as far as the log needs one.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a new, empty file, replacing one of that name, open for reading and writing.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// As the file system says; `NotFound` if there is none.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// The names in a folder, in no order. A missing folder is empty.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Makes a folder and those above it, durably.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Gives a file another name, replacing a file of that name.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the file system says; `NotFound` if there is none.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes what happened to the names in a folder durable.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be written below `dir`.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn free_space(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// An open file. One of its owners writes and flushes.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// Its length.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn len(&self) -> io::Result<u64>;
+    /// Is it empty?
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Sets its length; a longer file is extended by a hole.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reads what fits from `offset`; less only at the end of the file.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset` and returns once they are durable.
+    ///
+    /// # Errors
+    /// As the file system says; whether the bytes are durable is then unknown for ever.
+    fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Returns once everything written to the file, through maps too, is durable.
+    ///
+    /// # Errors
+    /// As the file system says; whether the bytes are durable is then unknown for ever.
+    fn flush(&self) -> io::Result<()>;
+    /// Reserves space for the first `len` bytes, so that writing them cannot fail for want of it.
+    ///
+    /// # Errors
+    /// `StorageFull` when the disk has not that much.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// All its bytes, for reading; places that the disk cannot read are zero.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn view(&self) -> io::Result<Box<dyn DiskView>>;
+    /// Maps the first `len` bytes for writing.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>>;
+}
+
+/// A file's bytes as they were when it was viewed; nobody writes them meanwhile.
+pub trait DiskView {
+    /// All of them.
+    fn bytes(&self) -> &[u8];
+}
+
+/// A file's bytes mapped for writing.
+pub trait DiskMap: fmt::Debug + Send {
+    /// Bytes mapped.
+    fn len(&self) -> usize;
+    /// Is nothing mapped?
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Says that pages will be touched one by one: asked for before the first touch, it keeps the kernel
+    /// from filling the cache with large folios, of which one store dirties all.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    fn expect_random(&self) -> io::Result<()>;
+    /// Brings these bytes into memory for writing; an error where touching them would kill the process.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    fn populate(&mut self, offset: usize, len: usize) -> io::Result<()>;
+    /// Lets `fill` write these bytes. They are durable after the file's next flush.
+    ///
+    /// # Panics
+    /// When the range lies outside the map.
+    fn fill(&mut self, offset: usize, len: usize, fill: &mut dyn FnMut(&mut [u8]));
+    /// Stores a few 8-aligned words that others may be reading at this moment.
+    ///
+    /// # Panics
+    /// When the range lies outside the map or is not of whole aligned words.
+    fn publish(&mut self, offset: usize, words: &[u8]);
+}

@@ -1,0 +1,244 @@
+//! The machine's own file system.
+#![expect(unsafe_code, reason = "the memory map for writing; every other module sees only slices")]
+
+use super::{Disk, DiskFile, DiskMap, DiskView};
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::fs::FallocateFlags;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IoSlice},
+    os::unix::fs::FileExt,
+    path::Path,
+    slice,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// Files as the operating system has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Box::new(RealFile::new(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile::new(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            self.create_dir(parent)?;
+            fs::create_dir(dir)?;
+            return self.sync_dir(parent);
+        }
+        fs::create_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+#[derive(Debug)]
+struct RealFile {
+    file: File,
+    /// `RWF_DSYNC` was refused once: write and fdatasync instead.
+    no_durable_write: AtomicBool,
+}
+
+impl RealFile {
+    fn new(file: File) -> RealFile {
+        RealFile { file, no_durable_write: AtomicBool::new(false) }
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match self.file.read_at(&mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // Relaxed: a hint, written and read by the file's one writer.
+        if !self.no_durable_write.load(Ordering::Relaxed) {
+            let mut written = 0;
+            while written < bytes.len() {
+                let rest = [IoSlice::new(&bytes[written..])];
+                let at = offset + written as u64;
+                match rustix::io::pwritev2(&self.file, &rest, at, rustix::io::ReadWriteFlags::DSYNC) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => written += n,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(
+                        rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL,
+                    ) if written == 0 => {
+                        self.no_durable_write.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            if written == bytes.len() {
+                return Ok(());
+            }
+        }
+        self.file.write_all_at(bytes, offset)?;
+        self.file.sync_data()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            // A file system that cannot reserve: what is written afterwards takes the space.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(len),
+            result => Ok(result?),
+        }
+    }
+
+    fn view(&self) -> io::Result<Box<dyn DiskView>> {
+        let len = usize::try_from(self.len()?).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        if len == 0 {
+            return Ok(Box::new(CopyView(Vec::new())));
+        }
+        let map = MmapOptions::new().len(len).map_raw_read_only(&self.file)?;
+        // A bad sector shows here, as an error, where touching it would kill the process.
+        if map.advise(Advice::PopulateRead).is_ok() {
+            return Ok(Box::new(MapView(map)));
+        }
+        let mut bytes = vec![0; len];
+        for (i, page) in bytes.chunks_mut(PAGE).enumerate() {
+            if self.read_at(page, (i * PAGE) as u64).is_err() {
+                page.fill(0);
+            }
+        }
+        Ok(Box::new(CopyView(bytes)))
+    }
+
+    fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>> {
+        if self.len()? < len {
+            // Touching mapped bytes behind the end of the file would kill the process.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "map longer than its file"));
+        }
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok(Box::new(RealMap { map: MmapOptions::new().len(len).map_raw(&self.file)? }))
+    }
+}
+
+const PAGE: usize = 4096;
+
+struct MapView(MmapRaw);
+
+impl DiskView for MapView {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the whole map, which lives as long as `self`; the file was this long when it was mapped,
+        // and whoever views a file neither writes nor cuts it meanwhile.
+        unsafe { slice::from_raw_parts(self.0.as_ptr(), self.0.len()) }
+    }
+}
+
+struct CopyView(Vec<u8>);
+
+impl DiskView for CopyView {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+struct RealMap {
+    map: MmapRaw,
+}
+
+impl DiskMap for RealMap {
+    fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn expect_random(&self) -> io::Result<()> {
+        self.map.advise(Advice::Random)
+    }
+
+    fn populate(&mut self, offset: usize, len: usize) -> io::Result<()> {
+        match self.map.advise_range(Advice::PopulateWrite, offset, len) {
+            // Kernels before 5.14: the space is reserved, so a touch finds it.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                self.fill(offset, len, &mut |bytes| bytes.fill(0));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn fill(&mut self, offset: usize, len: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.map.len()), "outside the map");
+        // SAFETY: the range lies within the map, as asserted.
+        let start = unsafe { self.map.as_mut_ptr().add(offset) };
+        // SAFETY: the map lives while `self` is borrowed, and mutably, so no other slice of it is made
+        // here. Readers have maps of their own and never look past the durable end, behind which the
+        // log fills.
+        fill(unsafe { slice::from_raw_parts_mut(start, len) });
+    }
+
+    fn publish(&mut self, offset: usize, words: &[u8]) {
+        let (words, rest) = words.as_chunks::<8>();
+        let inside = offset.checked_add(words.len() * 8).is_some_and(|end| end <= self.map.len());
+        assert!(inside && rest.is_empty() && offset.is_multiple_of(8), "outside the map or unaligned");
+        for (i, word) in words.iter().enumerate() {
+            // SAFETY: within the map, as asserted.
+            let to = unsafe { self.map.as_mut_ptr().add(offset + i * 8) };
+            // SAFETY: the map starts on a page, so the word is aligned; it lives while `self` does. Atomic
+            // because readers may load it now.
+            let to = unsafe { &*to.cast::<AtomicU64>() };
+            to.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+    }
+}
