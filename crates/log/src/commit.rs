@@ -1,0 +1,58 @@
+//! Commit backends: how a group's bytes get into a prepared segment and become durable.
+//!
+//! Which one is faster depends on kernel, file system and group size: `forebay bench disk` measures both.
+//! The bytes on disk are the same.
+
+mod mapped;
+mod pwrite;
+
+use crate::{
+    config::Backend,
+    disk::{DiskFile, DiskMap},
+};
+use std::{fmt, io};
+
+/// Puts groups into segments, and prepares segments for that.
+pub(crate) trait CommitBackend: fmt::Debug + Send {
+    /// Lets `fill` write all of the `len` bytes at `position`, and returns once they are durable.
+    ///
+    /// After an error nobody knows what is on disk there: it is final for the segment.
+    fn commit(
+        &mut self,
+        file: &mut SegmentFile,
+        position: u64,
+        len: usize,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> io::Result<()>;
+
+    /// Gives back memory that only a busy lane needs.
+    fn rest(&mut self) {}
+}
+
+/// A segment's file, open for writing, with its map if the backend writes through one.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) map: Option<Box<dyn DiskMap>>,
+}
+
+/// The backend that `kind` names.
+pub(crate) fn backend(kind: Backend) -> Box<dyn CommitBackend> {
+    match kind {
+        Backend::Mapped => Box::new(mapped::Mapped),
+        Backend::Pwrite => Box::new(pwrite::Pwrite::default()),
+    }
+}
+
+/// Gives a new file `bytes` of durable zeros, in the way that makes later commits cheapest.
+pub(crate) fn prepare(kind: Backend, file: Box<dyn DiskFile>, bytes: u64) -> io::Result<SegmentFile> {
+    file.allocate(bytes)?;
+    match kind {
+        Backend::Mapped => mapped::prepare(file, bytes),
+        Backend::Pwrite => pwrite::prepare(file, bytes),
+    }
+}
+
+/// Preparing goes in steps of this many bytes, each flushed, so that commits on the same disk never wait
+/// behind a whole segment.
+const PREPARE_STEP: usize = 4 << 20;
