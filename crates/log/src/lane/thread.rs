@@ -1,0 +1,211 @@
+//! The thread around a lane's writer: takes what is queued, commits it, tells who waits.
+//!
+//! Natural batching: while one group is flushed the next one gathers in the queue, so groups grow with the
+//! load and there is no timer. An idle lane sleeps; it wakes once, after the heartbeat interval.
+
+use super::{Job, Lane, Message, writer::Writer};
+use crate::{
+    handoff::Verdict,
+    seat::{Seat, Seats},
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A group gathers for longer only if the last one had at least this many appends.
+const LINGER_WORTH: usize = 16;
+/// Until a lane that could not be opened is tried again.
+const REOPEN: Duration = Duration::from_millis(500);
+
+/// What a lane's thread needs.
+pub(crate) struct LaneThread {
+    pub(crate) lane: Arc<Lane>,
+    /// The lane's place in every seat.
+    pub(crate) place: usize,
+    pub(crate) receiver: Receiver<Message>,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) group_bytes_max: usize,
+    pub(crate) linger: Duration,
+    pub(crate) heartbeat: Duration,
+}
+
+/// Says that the lane is gone, however its thread ends.
+struct Gone<'a>(&'a LaneThread);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.seats.each(|seat| {
+            seat.verdicts[self.0.place].close();
+            seat.bell.ring();
+        });
+    }
+}
+
+/// What one look into the queue brought.
+enum Taken {
+    Jobs,
+    Idle,
+    Roll,
+    Close,
+}
+
+impl LaneThread {
+    /// Opens the lane, trying again for as long as that fails, and runs it until it is closed.
+    ///
+    /// # Errors
+    /// When the watermark could not be made durable at the end.
+    pub(crate) fn run(self, mut open: impl FnMut() -> io::Result<Writer>) -> io::Result<()> {
+        let gone = Gone(&self);
+        let mut told = Told { seats: Vec::new(), resolved: Vec::new() };
+        let mut jobs = Vec::new();
+        let mut writer = loop {
+            let error = match open() {
+                Ok(writer) => break writer,
+                Err(error) => error,
+            };
+            let reason: Arc<str> = Arc::from(format!("the lane cannot be opened: {error}"));
+            self.lane.set_unable(&reason);
+            let again = Instant::now() + REOPEN;
+            while let Ok(message) = self.receiver.recv_deadline(again) {
+                match message {
+                    Message::Append(job) => jobs.push(job),
+                    Message::Roll => {}
+                    Message::Close => return Ok(()),
+                }
+                self.resolve(&mut jobs, &mut told);
+            }
+        };
+        self.lane.set_able();
+        let mut last_group = 0;
+        loop {
+            match self.take(&mut jobs, &writer, last_group) {
+                Taken::Jobs => {}
+                Taken::Idle => {
+                    writer.heartbeat();
+                    continue;
+                }
+                Taken::Roll => {
+                    if let Err(reason) = writer.roll() {
+                        tracing::debug!(lane = %self.lane.id, %reason, "no roll for retention now");
+                    }
+                    continue;
+                }
+                Taken::Close => break,
+            }
+            last_group = jobs.len();
+            self.commit(&mut writer, &mut jobs, &mut told);
+            if self.lane.is_closing() {
+                break;
+            }
+        }
+        // What came in before the end is still stored.
+        while let Ok(message) = self.receiver.try_recv() {
+            if let Message::Append(job) = message {
+                jobs.push(job);
+            }
+            if jobs.len() >= LINGER_WORTH {
+                self.commit(&mut writer, &mut jobs, &mut told);
+            }
+        }
+        self.commit(&mut writer, &mut jobs, &mut told);
+        let closed = writer.close();
+        drop(gone);
+        closed
+    }
+
+    /// Waits for something and takes all there is, up to one group.
+    fn take(&self, jobs: &mut Vec<Job>, writer: &Writer, last_group: usize) -> Taken {
+        let first = if writer.wants_heartbeat() {
+            match self.receiver.recv_timeout(self.heartbeat) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => return Taken::Idle,
+                Err(RecvTimeoutError::Disconnected) => return Taken::Close,
+            }
+        } else {
+            match self.receiver.recv() {
+                Ok(message) => message,
+                Err(_) => return Taken::Close,
+            }
+        };
+        let mut bytes = 0;
+        let mut next = Some(first);
+        let mut may_linger = !self.linger.is_zero() && last_group >= LINGER_WORTH;
+        loop {
+            match next {
+                Some(Message::Append(job)) => {
+                    bytes += job.bytes;
+                    jobs.push(job);
+                }
+                Some(Message::Roll) if jobs.is_empty() => return Taken::Roll,
+                // Put off, not lost: retention asks again.
+                Some(Message::Roll) => {}
+                Some(Message::Close) if jobs.is_empty() => return Taken::Close,
+                // The lane is marked as closing: seen once these are stored.
+                Some(Message::Close) => return Taken::Jobs,
+                None if may_linger && jobs.len() < last_group / 2 => {
+                    may_linger = false;
+                    std::thread::sleep(self.linger);
+                }
+                None => return Taken::Jobs,
+            }
+            if bytes >= self.group_bytes_max {
+                return Taken::Jobs;
+            }
+            next = self.receiver.try_recv().ok();
+        }
+    }
+
+    fn commit(&self, writer: &mut Writer, jobs: &mut Vec<Job>, told: &mut Told) {
+        if jobs.is_empty() {
+            return;
+        }
+        if let Err(reason) = writer.commit(jobs) {
+            self.lane.note_failure(&reason);
+        }
+        self.resolve(jobs, told);
+    }
+
+    /// Tells everyone how the jobs ended: outcomes first, then each core, once.
+    fn resolve(&self, jobs: &mut Vec<Job>, told: &mut Told) {
+        let mut bytes = 0;
+        for job in jobs.iter_mut() {
+            job.tell();
+            bytes += job.bytes;
+            let seat = told.seat(&self.seats, job.seat);
+            let verdict = if job.is_stored() {
+                Verdict::Stored { first_seq: job.progress.first_seq.0, last_lsn: job.progress.last_lsn.0 }
+            } else {
+                Verdict::Failed
+            };
+            seat.verdicts[self.place].write(job.ticket, verdict);
+            told.resolved[job.seat] = Some(job.ticket + 1);
+        }
+        self.lane.release(bytes);
+        for (seat, resolved) in told.seats.iter().zip(&mut told.resolved) {
+            if let Some(resolved) = resolved.take() {
+                seat.verdicts[self.place].publish(resolved);
+                seat.bell.ring();
+            }
+        }
+        jobs.clear();
+    }
+}
+
+/// The lane's own list of seats, and what it has resolved of each in this batch.
+struct Told {
+    seats: Vec<Arc<Seat>>,
+    resolved: Vec<Option<u64>>,
+}
+
+impl Told {
+    fn seat(&mut self, seats: &Seats, index: usize) -> &Seat {
+        if index >= self.seats.len() {
+            seats.refresh(&mut self.seats);
+            self.resolved.resize(self.seats.len(), None);
+        }
+        &self.seats[index]
+    }
+}
