@@ -1,0 +1,319 @@
+//! Recovery of one lane's folder.
+
+use super::{Cut, LaneRecovery, tail};
+use crate::{
+    disk::{Disk, DiskFile},
+    error::OpenError,
+    lane::{group::Chain, writer::Tip},
+    layout,
+    recovery::DamagedRange,
+    segment::SegmentInfo,
+    watermark::WatermarkFile,
+};
+use forebay_record::{
+    FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, Seed, SegmentHeader,
+    SegmentHeaderError, SegmentId, Seq, StoreId, Watermark,
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Copies of cut tails kept in a lane; the oldest go first.
+const QUARANTINE_MAX: usize = 16;
+
+/// A lane ready to go on.
+pub(crate) struct RecoveredLane {
+    pub(crate) report: LaneRecovery,
+    pub(crate) tip: Tip,
+    pub(crate) watermark: WatermarkFile,
+    pub(crate) segments: Vec<SegmentInfo>,
+}
+
+/// Opens the lane in `dir`, making it if it does not exist.
+///
+/// # Errors
+/// When a file cannot be read or written, or belongs elsewhere.
+pub(crate) fn recover(
+    disk: &dyn Disk,
+    store: StoreId,
+    lane: LaneId,
+    dir: &Path,
+) -> Result<RecoveredLane, OpenError> {
+    let io = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { what, path, source }
+    };
+    disk.create_dir(dir).map_err(io("make", dir))?;
+    let names = disk.list(dir).map_err(io("list", dir))?;
+    for name in names.iter().filter(|name| name.ends_with(".tmp")) {
+        let path = dir.join(name);
+        disk.remove(&path).map_err(io("remove", &path))?;
+    }
+    let mut ids: Vec<_> = names.iter().filter_map(|name| layout::segment_of_name(name)).collect();
+    ids.sort_unstable();
+    let path = layout::watermark_path(dir);
+    let mut watermark = WatermarkFile::open(disk, dir).map_err(io("open or make", &path))?;
+    let mark = watermark.newest();
+
+    let mut recovering = Recovering { disk, lane, dir, segments: Vec::new(), damage: Vec::new() };
+    let mut last = None;
+    for &id in &ids {
+        match recovering.read_header(store, id)? {
+            Some(header) => last = Some(header),
+            None => recovering.damage.push(DamagedRange {
+                segment: id,
+                bytes: 0..0,
+                lsn: Lsn(0)..Lsn(0),
+                seq: Seq(0)..Seq(0),
+                what: String::new(),
+            }),
+        }
+    }
+    recovering.name_unreadable(&ids, mark);
+    let newest = ids.last().copied().max(mark.map(|m| m.segment)).unwrap_or(SegmentId(0));
+    let mut report = LaneRecovery {
+        lane,
+        durable_lsn: Lsn(0),
+        next_seq: Seq(0),
+        segments: ids.len(),
+        scanned_bytes: 0,
+        cut: None,
+        damage: Vec::new(),
+    };
+    let (mut next, segment, end) = match &last {
+        None => (first_chain(mark), newest, SEGMENT_HEADER_BYTES as u64),
+        Some(header) => recovering.recover_tail(header, mark, &mut report)?,
+    };
+    // Unreadable segments behind the last readable one may have held frames that no watermark names:
+    // numbers that may have been given out are not given out again.
+    let behind = recovering.damage.iter().filter(|d| last.as_ref().is_none_or(|l| d.segment > l.id));
+    for range in behind {
+        next = Chain {
+            lsn: next.lsn.max(range.lsn.end),
+            seq: next.seq.max(range.seq.end),
+            prev_crc: next.prev_crc,
+        };
+    }
+    report.durable_lsn = Lsn(next.lsn.0 - 1);
+    report.next_seq = next.seq;
+    report.damage.append(&mut recovering.damage);
+    for damage in &report.damage {
+        tracing::error!(
+            %lane, segment = damage.segment.0, from = damage.bytes.start, to = damage.bytes.end,
+            events = damage.events(), what = damage.what,
+            "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
+        );
+    }
+    disk.sync_dir(dir).map_err(io("sync", dir))?;
+    // What is kept is on disk: now readers may know.
+    let publish =
+        !ids.is_empty() && mark.is_none_or(|m| m.durable_lsn != report.durable_lsn || m.segment != segment);
+    if publish {
+        watermark.publish(Watermark {
+            count: 0,
+            durable_lsn: report.durable_lsn,
+            next_seq: next.seq,
+            segment,
+            end,
+            chain_crc: next.prev_crc,
+        });
+        watermark.flush().map_err(io("flush", &path))?;
+    }
+    let predecessor = ids.last().map_or(Predecessor::None, |&id| Predecessor::Whole(id));
+    let tip = Tip { next, segment: newest, predecessor };
+    Ok(RecoveredLane { report, tip, watermark, segments: recovering.segments })
+}
+
+fn first_chain(mark: Option<Watermark>) -> Chain {
+    mark.map_or(Chain { lsn: Lsn(1), seq: Seq(0), prev_crc: 0 }, |m| Chain {
+        lsn: m.durable_lsn.next(),
+        seq: m.next_seq,
+        prev_crc: m.chain_crc,
+    })
+}
+
+struct Recovering<'a> {
+    disk: &'a dyn Disk,
+    lane: LaneId,
+    dir: &'a Path,
+    segments: Vec<SegmentInfo>,
+    damage: Vec<DamagedRange>,
+}
+
+impl Recovering<'_> {
+    fn open(&self, path: &Path) -> Result<Box<dyn DiskFile>, OpenError> {
+        let failed = |source| OpenError::Io { what: "open", path: path.to_owned(), source };
+        self.disk.open(path).map_err(failed)
+    }
+
+    /// A segment's header; `None` when the disk damaged it.
+    fn read_header(&mut self, store: StoreId, id: SegmentId) -> Result<Option<SegmentHeader>, OpenError> {
+        let path = layout::segment_path(self.dir, id);
+        let failed = |source| OpenError::Io { what: "read", path: path.clone(), source };
+        let foreign = |what| OpenError::Foreign { path: path.clone(), what };
+        let file = self.open(&path)?;
+        let bytes = file.len().map_err(failed)?;
+        let mut block = vec![0; SEGMENT_HEADER_BYTES];
+        // A block that cannot be read is as damaged as one that cannot be understood.
+        let read = file.read_at(&mut block, 0).unwrap_or(0);
+        let header = match SegmentHeader::decode(&block[..read]) {
+            Ok(header) => header,
+            Err(e @ (SegmentHeaderError::Version { .. } | SegmentHeaderError::Incompatible(_))) => {
+                return Err(foreign(format!("cannot be read: {e}")));
+            }
+            Err(_) => {
+                self.note(id, Chain::default(), 0, bytes);
+                return Ok(None);
+            }
+        };
+        if header.store != store {
+            return Err(foreign(format!("belongs to the store {}", header.store)));
+        }
+        if (header.lane, header.id) != (self.lane, id) {
+            return Err(foreign(format!("says it is segment {} of lane {}", header.id.0, header.lane)));
+        }
+        let base = Chain { lsn: header.base_lsn, seq: header.base_seq, prev_crc: header.prev_crc };
+        self.note(id, base, header.created_at_ms, bytes);
+        Ok(Some(header))
+    }
+
+    /// Adds a segment to the list; the one before it ended when this one was made.
+    fn note(&mut self, id: SegmentId, base: Chain, created_at_ms: u64, bytes: u64) {
+        if let Some(before) = self.segments.last_mut() {
+            before.last_ms = Some(created_at_ms.max(before.created_at_ms));
+        }
+        self.segments.push(SegmentInfo {
+            id,
+            base_lsn: base.lsn,
+            base_seq: base.seq,
+            created_at_ms,
+            last_ms: Some(created_at_ms),
+            bytes,
+        });
+    }
+
+    /// Works out what the segments with unreadable headers held, from the segments around them.
+    fn name_unreadable(&mut self, ids: &[SegmentId], mark: Option<Watermark>) {
+        let after_last = mark.map_or((Lsn(1), Seq(0)), |m| (m.durable_lsn.next(), m.next_seq));
+        for range in &mut self.damage {
+            let at = ids.binary_search(&range.segment).unwrap_or(0);
+            let known = |info: &&SegmentInfo| info.base_lsn != Lsn(0);
+            let bytes = self.segments[at].bytes;
+            let from = self.segments[..at]
+                .iter()
+                .rfind(known)
+                .map_or((Lsn(1), Seq(0)), |i| (i.base_lsn, i.base_seq));
+            let to = self.segments[at..].iter().find(known).map(|i| (i.base_lsn, i.base_seq));
+            // Nothing behind it: it cannot have held more frames and records than it has room for.
+            let most = bytes / 96;
+            let to = to.unwrap_or((
+                Lsn(after_last.0.0.max(from.0.0) + most),
+                Seq(after_last.1.0.max(from.1.0) + most),
+            ));
+            range.bytes = 0..bytes;
+            range.lsn = from.0..to.0;
+            range.seq = from.1..to.1;
+            "the segment's header cannot be read: at most these records".clone_into(&mut range.what);
+            let info = &mut self.segments[at];
+            (info.base_lsn, info.base_seq) = (to.0, to.1);
+        }
+    }
+
+    /// Recovers the last readable segment: what comes next, and where its frames end.
+    fn recover_tail(
+        &mut self,
+        header: &SegmentHeader,
+        mark: Option<Watermark>,
+        report: &mut LaneRecovery,
+    ) -> Result<(Chain, SegmentId, u64), OpenError> {
+        let path = layout::segment_path(self.dir, header.id);
+        let failed = |what| {
+            let path = path.clone();
+            move |source| OpenError::Io { what, path, source }
+        };
+        let file = self.open(&path)?;
+        if let Some(mark) = mark
+            && ends_sealed(&*file, header, &mark)
+        {
+            return Ok((first_chain(Some(mark)), header.id, mark.end));
+        }
+        let view = file.view().map_err(failed("read"))?;
+        let tail = tail::read(view.bytes(), header, mark);
+        report.scanned_bytes = view.bytes().len() as u64;
+        // Frames that nothing proves may stand in the cache of an earlier process whose flush failed, clean
+        // and never written: writing them again makes the flush below mean what it says.
+        let unproven = to_index(tail.unproven_from)..to_index(tail.end).min(view.bytes().len());
+        for (i, chunk) in view.bytes()[unproven.clone()].chunks(1 << 20).enumerate() {
+            let copy = chunk.to_vec();
+            file.write_at(&copy, (unproven.start + (i << 20)) as u64).map_err(failed("write"))?;
+        }
+        if let Some(torn_end) = tail.torn {
+            let torn = &view.bytes()[to_index(tail.end)..to_index(torn_end)];
+            let copy = self.quarantine(header.id, tail.end, torn);
+            tracing::warn!(
+                lane = %self.lane, segment = header.id.0, position = tail.end, bytes = torn.len(), ?copy,
+                "a torn tail, never acknowledged, is cut"
+            );
+            report.cut = Some(Cut { segment: header.id, position: tail.end, bytes: torn.len() as u64, copy });
+        }
+        drop(view);
+        if !tail.damage.is_empty() && tail.torn.is_none() {
+            // Damaged and not torn: nothing about this file is changed.
+        } else {
+            file.set_len(tail.end).map_err(failed("cut"))?;
+        }
+        file.flush().map_err(failed("flush"))?;
+        let bytes = file.len().map_err(failed("read"))?;
+        if let Some(info) = self.segments.iter_mut().find(|info| info.id == header.id) {
+            info.bytes = bytes;
+            info.last_ms = Some(tail.last_ms);
+        }
+        report.damage = tail.damage;
+        Ok((tail.next, header.id, tail.end))
+    }
+
+    /// Keeps a copy of what is about to be cut. That a full disk prevents it must not prevent the start.
+    fn quarantine(&self, id: SegmentId, position: u64, torn: &[u8]) -> Option<PathBuf> {
+        let dir = layout::quarantine_dir(self.dir);
+        let path = dir.join(format!("{id}-{position}.cut"));
+        let keep = || -> io::Result<()> {
+            self.disk.create_dir(&dir)?;
+            let mut names = self.disk.list(&dir)?;
+            names.sort_unstable();
+            for name in names.iter().rev().skip(QUARANTINE_MAX - 1) {
+                self.disk.remove(&dir.join(name))?;
+            }
+            let file = self.disk.create(&path)?;
+            file.write_at(torn, 0)?;
+            file.flush()?;
+            self.disk.sync_dir(&dir)
+        };
+        match keep() {
+            Ok(()) => Some(path),
+            Err(error) => {
+                tracing::warn!(lane = %self.lane, %error, "cannot keep a copy of the torn tail");
+                let _ = self.disk.remove(&path);
+                None
+            }
+        }
+    }
+}
+
+/// Does the segment end, as the watermark says, with its seal? Then nothing of it needs to be read.
+fn ends_sealed(file: &dyn DiskFile, header: &SegmentHeader, mark: &Watermark) -> bool {
+    let seal = mark.end.saturating_sub(GROUP_ALIGN as u64);
+    if mark.segment != header.id || seal < SEGMENT_HEADER_BYTES as u64 {
+        return false;
+    }
+    let mut group = vec![0; GROUP_ALIGN];
+    let seed = Seed { salt: header.salt, position: seal };
+    file.read_at(&mut group, seal).is_ok_and(|read| read == GROUP_ALIGN)
+        && FrameHeader::decode(&group, seed).is_ok_and(|frame| {
+            frame.kind == FrameKind::Seal && frame.lsn == mark.durable_lsn && frame.payload(&group).is_ok()
+        })
+}
+
+fn to_index(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}

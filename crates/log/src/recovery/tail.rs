@@ -1,0 +1,107 @@
+//! Reading a lane's last segment: what is valid, what is proven, where it ends.
+
+use super::DamagedRange;
+use crate::{
+    lane::group::Chain,
+    track::{Extent, Find, Place, Track},
+};
+use forebay_record::{FrameKind, Lsn, SegmentHeader, Seq, Watermark};
+
+/// What the last segment comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// What the lane's next frame carries.
+    pub(super) next: Chain,
+    /// Where the frames that count end.
+    pub(super) end: u64,
+    /// Behind `end` lies something, never acknowledged, up to here.
+    pub(super) torn: Option<u64>,
+    /// From here to `end` nothing is proven to be on disk.
+    pub(super) unproven_from: u64,
+    /// What was acknowledged and cannot be read.
+    pub(super) damage: Vec<DamagedRange>,
+    /// The newest receive time in it.
+    pub(super) last_ms: u64,
+    /// It ends with a seal.
+    pub(super) sealed: bool,
+}
+
+/// Reads `bytes`, the lane's last segment, in full; `mark` is what the watermark file says.
+pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>) -> Tail {
+    let first = Place::first(header);
+    let mut track = Track { bytes, salt: header.salt, place: first, goal: None };
+    // The header itself proves that all before it was durable.
+    let mut proven = Lsn(header.base_lsn.0.saturating_sub(1)).max(mark.map_or(Lsn(0), |m| m.durable_lsn));
+    let mut frames = Vec::new();
+    let mut breaks: Vec<(Place, Extent)> = Vec::new();
+    let mut last_ms = header.created_at_ms;
+    let mut sealed = false;
+    loop {
+        let before = track.place;
+        match track.next(&|_| true) {
+            Find::Frame(found) => {
+                proven = proven.max(found.header.durable_lsn);
+                last_ms = last_ms.max(found.header.received_at_ms);
+                frames.push((found.header.lsn, found.position as u64));
+                if found.header.kind == FrameKind::Seal {
+                    sealed = true;
+                    break;
+                }
+            }
+            Find::Damage(extent) => breaks.push((before, extent)),
+            Find::End => break,
+        }
+    }
+    // A break behind all that is proven is where the torn tail starts; valid frames behind it belong to a
+    // group that was never acknowledged.
+    let torn_at = breaks.iter().position(|(before, _)| before.lsn > proven);
+    let cut = torn_at.map(|i| breaks[i].0);
+    breaks.truncate(torn_at.unwrap_or(breaks.len()));
+    let end = cut.unwrap_or(track.place);
+    // The last break reaches the end of the bytes when nothing valid follows it: what it held is known
+    // only from the watermark file.
+    let open_end = breaks.pop_if(|(_, extent)| cut.is_none() && extent.lsns.is_empty());
+    let mut damage: Vec<_> = breaks.iter().map(|(_, extent)| range(header, extent)).collect();
+    let missing = open_end.as_ref().map_or(end, |(before, _)| *before);
+    let lost = mark.filter(|m| missing.lsn <= proven && cut.is_none() && m.durable_lsn == proven);
+    let next = match lost {
+        Some(mark) => {
+            let what =
+                open_end.map_or("no frame where there was one".to_owned(), |(_, e)| e.flaw.to_string());
+            damage.push(DamagedRange {
+                segment: header.id,
+                bytes: missing.position as u64..bytes.len() as u64,
+                lsn: missing.lsn..proven.next(),
+                seq: missing.seq..mark.next_seq.max(missing.seq),
+                what,
+            });
+            Chain { lsn: proven.next(), seq: mark.next_seq.max(missing.seq), prev_crc: mark.chain_crc }
+        }
+        None => Chain { lsn: end.lsn, seq: end.seq, prev_crc: end.prev_crc },
+    };
+    let end_at = if lost.is_some() { bytes.len() } else { end.position };
+    let written = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+    Tail {
+        next,
+        end: end_at as u64,
+        torn: (!sealed && written > end_at).then_some(written as u64),
+        unproven_from: frames
+            .iter()
+            .find(|(lsn, _)| *lsn > proven)
+            .map_or(end_at as u64, |(_, position)| *position)
+            .min(end_at as u64),
+        damage,
+        last_ms,
+        sealed: sealed && cut.is_none(),
+    }
+}
+
+fn range(header: &SegmentHeader, extent: &Extent) -> DamagedRange {
+    DamagedRange {
+        segment: header.id,
+        bytes: extent.bytes.start as u64..extent.bytes.end as u64,
+        lsn: Lsn(extent.lsns.start)..Lsn(extent.lsns.end),
+        seq: Seq(extent.seqs.start)..Seq(extent.seqs.end),
+        what: extent.flaw.to_string(),
+    }
+}
