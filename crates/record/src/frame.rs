@@ -27,7 +27,8 @@ pub const FRAME_ALIGN: usize = 8;
 /// Commit groups start at multiples of this, so that no page is shared by two commits.
 pub const GROUP_ALIGN: usize = 4096;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"FbFr");
+/// The first four bytes of a frame.
+pub(crate) const MAGIC: [u8; 4] = *b"FbFr";
 
 /// `len` rounded up to where the next frame of the same group starts.
 #[must_use]
@@ -253,7 +254,7 @@ impl FrameHeader {
             Some(IpAddr::V6(v6)) => v6.octets(),
         };
         let mut b = [0; FRAME_HEADER_BYTES];
-        b[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        b[0..4].copy_from_slice(&MAGIC);
         b[8..12].copy_from_slice(&self.stored_len.to_le_bytes());
         b[12..16].copy_from_slice(&self.raw_len.to_le_bytes());
         b[16..20].copy_from_slice(&self.payload_crc.to_le_bytes());
@@ -281,7 +282,7 @@ impl FrameHeader {
         let b: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameError::Short)?;
         let u32_at = |i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
         let u64_at = |i: usize| u64::from(u32_at(i)) | u64::from(u32_at(i + 4)) << 32;
-        if u32_at(0) != MAGIC {
+        if b[0..4] != MAGIC {
             let zero = b.iter().all(|&x| x == 0);
             return Err(if zero { FrameError::Zero } else { FrameError::Magic(u32_at(0)) });
         }

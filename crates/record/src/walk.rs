@@ -7,6 +7,7 @@
 use crate::{
     FRAME_ALIGN, FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameKind, LossSummary, Lsn,
     SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq,
+    frame::MAGIC,
 };
 use std::fmt;
 
@@ -234,7 +235,8 @@ impl<'a> Iterator for Walk<'a> {
 pub fn resync(segment: &[u8], salt: u64, position: u64, least: Lsn) -> Option<CheckedFrame<'_>> {
     let mut at = usize::try_from(position).ok()?.checked_add(1)?.checked_next_multiple_of(FRAME_ALIGN)?;
     while let Some(rest) = segment.get(at..).filter(|rest| rest.len() >= FRAME_HEADER_BYTES) {
-        if let Ok(header) = FrameHeader::decode(rest, Seed { salt, position: at as u64 })
+        if rest.starts_with(&MAGIC)
+            && let Ok(header) = FrameHeader::decode(rest, Seed { salt, position: at as u64 })
             && header.lsn >= least
             && let Ok(payload) = header.payload(rest)
             && let Some(encoded) = rest.first_chunk::<FRAME_HEADER_BYTES>()
