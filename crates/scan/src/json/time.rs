@@ -1,0 +1,64 @@
+//! The `time` of events: seconds or milliseconds since the epoch.
+
+/// Numbers from here on are milliseconds; seconds reach it in the year 5138.
+const MILLIS_FROM: f64 = 1e11;
+/// The largest time that is kept: beyond it a double no longer counts single milliseconds.
+const MILLIS_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Milliseconds of a JSON number; infinite beyond a double.
+pub(super) fn exact_millis(number: &[u8]) -> Option<f64> {
+    let number: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    Some(if number.abs() >= MILLIS_FROM { number } else { number * 1000.0 })
+}
+
+/// Milliseconds of a JSON number, rounded; `None` when out of any range that means a time.
+pub(super) fn millis(number: &[u8]) -> Option<i64> {
+    if let Some(whole) = whole(number) {
+        return Some(if whole.unsigned_abs() >= 100_000_000_000 { whole } else { whole * 1000 });
+    }
+    let millis = exact_millis(number)?.round();
+    #[expect(clippy::cast_possible_truncation, reason = "in range: just checked")]
+    (millis.abs() <= MILLIS_MAX).then_some(millis as i64)
+}
+
+/// A number that is plainly an integer, without going through a double.
+fn whole(number: &[u8]) -> Option<i64> {
+    let (negative, digits) = match number {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // Fifteen digits stay below 2^53, where a double would say the same.
+    if digits.is_empty() || digits.len() > 15 {
+        return None;
+    }
+    let n = digits.iter().try_fold(0i64, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))?;
+    Some(if negative { -n } else { n })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::millis;
+
+    #[test]
+    fn seconds_and_milliseconds_are_told_apart() {
+        for (number, want) in [
+            ("1760000000", Some(1_760_000_000_000)),
+            ("1760000000123", Some(1_760_000_000_123)),
+            ("1795312120.1215115", Some(1_795_312_120_122)),
+            ("1795312120.121", Some(1_795_312_120_121)),
+            ("1.76e9", Some(1_760_000_000_000)),
+            ("99999999999", Some(99_999_999_999_000)),
+            ("100000000000", Some(100_000_000_000)),
+            ("0", Some(0)),
+            ("-1", Some(-1000)),
+            ("-0.5", Some(-500)),
+            ("9007199254740992", Some(9_007_199_254_740_992)),
+            ("9007199254740994", None),
+            ("1e400", None),
+            ("-1e400", None),
+            ("123456789012345678901234567890", None),
+        ] {
+            assert_eq!(millis(number.as_bytes()), want, "{number}");
+        }
+    }
+}
