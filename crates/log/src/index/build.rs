@@ -1,0 +1,244 @@
+//! Making the index of a segment, frame by frame as it is written, or from a segment that is there.
+
+use super::{
+    HEAD_BYTES, MAGIC, POSTING_BYTES, ROUTE_BYTES, Route, Summary, VERSION, WAYPOINT_BYTES, WAYPOINT_SPACING,
+    Waypoint, head_crc,
+};
+use crate::{
+    filter::event_time_ms,
+    track::{Find, Goal, Place, Track, as_checked},
+};
+use forebay_record::{CheckedFrame, FrameHeader, FrameKind, Payload, SegmentHeader, crc32c};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// Collects the frames of one segment and encodes their index.
+#[derive(Debug)]
+pub(crate) struct IndexBuilder {
+    segment: SegmentHeader,
+    summary: Summary,
+    routes: BTreeMap<Route, RoutePostings>,
+    waypoints: Vec<Waypoint>,
+}
+
+#[derive(Debug)]
+struct RoutePostings {
+    frames: Vec<RawPosting>,
+    records: u64,
+    event_time_ms: (i64, i64),
+}
+
+#[derive(Debug)]
+struct RawPosting {
+    position: u64,
+    seq: u64,
+    records: u32,
+    kind: FrameKind,
+    event_time_ms: (i64, i64),
+}
+
+const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
+
+fn widen(range: &mut (i64, i64), by: (i64, i64)) {
+    *range = (range.0.min(by.0), range.1.max(by.1));
+}
+
+impl IndexBuilder {
+    /// For the segment with this header, which has no frames yet.
+    pub(crate) fn new(segment: &SegmentHeader) -> IndexBuilder {
+        let next = Place::first(segment);
+        IndexBuilder {
+            segment: *segment,
+            summary: Summary {
+                next_lsn: next.lsn,
+                next_seq: next.seq,
+                next_prev_crc: next.prev_crc,
+                end: next.position as u64,
+                event_time_ms: NO_TIMES,
+                received_at_ms: (u64::MAX, 0),
+            },
+            routes: BTreeMap::new(),
+            waypoints: Vec::new(),
+        }
+    }
+
+    /// Adds the next frame, of any kind, as the writer encoded it or a walk found it.
+    pub(crate) fn add(&mut self, frame: &CheckedFrame<'_>) {
+        let header = &frame.header;
+        let far = |w: &Waypoint| frame.position >= w.position.saturating_add(WAYPOINT_SPACING);
+        if self.waypoints.last().is_none_or(far) {
+            self.waypoints.push(Waypoint {
+                position: frame.position,
+                lsn: header.lsn,
+                seq: header.first_seq,
+                prev_crc: header.prev_crc,
+            });
+        }
+        if header.kind.holds_records() {
+            self.post(frame);
+        }
+        let (lsn, prev_crc) = frame.followed_by();
+        let position = usize::try_from(frame.position).unwrap_or(usize::MAX);
+        self.summary.end = frame.position.saturating_add(header.extent(position) as u64);
+        (self.summary.next_lsn, self.summary.next_prev_crc) = (lsn, prev_crc);
+    }
+
+    fn post(&mut self, frame: &CheckedFrame<'_>) {
+        let header = &frame.header;
+        self.summary.next_seq = header.first_seq.plus(header.event_count);
+        let payload = match header.kind {
+            FrameKind::Loss => None,
+            _ => Payload::parse(frame.payload, header.event_count).ok(),
+        };
+        let mut times = NO_TIMES;
+        for entry in payload.iter().flat_map(Payload::directory) {
+            let time = event_time_ms(entry.time_ms, header.received_at_ms);
+            widen(&mut times, (time, time));
+        }
+        if header.kind != FrameKind::Loss {
+            widen(&mut self.summary.event_time_ms, times);
+            let (least, greatest) = self.summary.received_at_ms;
+            let received = header.received_at_ms;
+            self.summary.received_at_ms = (least.min(received), greatest.max(received));
+        }
+        let route = Route::of(header.kind, header.project, payload.map_or(&[], |p| p.token));
+        let postings = self.routes.entry(route).or_insert(RoutePostings {
+            frames: Vec::new(),
+            records: 0,
+            event_time_ms: NO_TIMES,
+        });
+        postings.records += u64::from(header.event_count);
+        widen(&mut postings.event_time_ms, times);
+        postings.frames.push(RawPosting {
+            position: frame.position,
+            seq: header.first_seq.0,
+            records: header.event_count,
+            kind: header.kind,
+            event_time_ms: times,
+        });
+    }
+
+    /// The index file's bytes; `None` if the segment is larger than an index can describe (32 GiB, or 2³²
+    /// records): it is then read without one.
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        let (mut tables, mut postings) = (Vec::new(), Vec::new());
+        let mut first = 0u32;
+        for (route, of) in &self.routes {
+            let (kind, key) = route.code();
+            let count = u32::try_from(of.frames.len()).ok()?;
+            let start = postings.len();
+            for frame in &of.frames {
+                self.encode_posting(frame, of.event_time_ms.0, &mut postings)?;
+            }
+            tables.extend_from_slice(&key.to_le_bytes());
+            for n in [kind, first, count, crc32c(0, &postings[start..])] {
+                tables.extend_from_slice(&n.to_le_bytes());
+            }
+            tables.extend_from_slice(&of.records.to_le_bytes());
+            tables.extend_from_slice(&of.event_time_ms.0.to_le_bytes());
+            tables.extend_from_slice(&of.event_time_ms.1.to_le_bytes());
+            first = first.checked_add(count)?;
+        }
+        debug_assert_eq!(tables.len(), self.routes.len() * ROUTE_BYTES);
+        debug_assert_eq!(postings.len(), first as usize * POSTING_BYTES);
+        for w in &self.waypoints {
+            let lsn = u32::try_from(w.lsn.0.checked_sub(self.segment.base_lsn.0)?).ok()?;
+            let seq = u32::try_from(w.seq.0.checked_sub(self.segment.base_seq.0)?).ok()?;
+            for n in [u32::try_from(w.position / 8).ok()?, lsn, seq, w.prev_crc] {
+                tables.extend_from_slice(&n.to_le_bytes());
+            }
+        }
+        debug_assert_eq!(
+            tables.len(),
+            self.routes.len() * ROUTE_BYTES + self.waypoints.len() * WAYPOINT_BYTES
+        );
+        let head = self.head(first, &tables)?;
+        let mut out = Vec::with_capacity(HEAD_BYTES + tables.len() + postings.len());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&tables);
+        out.extend_from_slice(&postings);
+        Some(out)
+    }
+
+    fn encode_posting(&self, frame: &RawPosting, base_ms: i64, out: &mut Vec<u8>) -> Option<()> {
+        let (least, greatest) = match frame.event_time_ms {
+            NO_TIMES => (0, 0),
+            (least, greatest) => {
+                let after = |t: i64| u64::try_from(i128::from(t) - i128::from(base_ms)).unwrap_or(u64::MAX);
+                let floor = u32::try_from(after(least) / 1000).unwrap_or(u32::MAX);
+                (floor, u32::try_from(after(greatest).div_ceil(1000)).unwrap_or(u32::MAX))
+            }
+        };
+        let seq = u32::try_from(frame.seq.checked_sub(self.segment.base_seq.0)?).ok()?;
+        let position = u32::try_from(frame.position / 8).ok()?;
+        for n in [position, seq, frame.records, frame.kind as u32, least, greatest] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        Some(())
+    }
+
+    fn head(&self, postings: u32, tables: &[u8]) -> Option<[u8; HEAD_BYTES]> {
+        let (segment, summary) = (&self.segment, &self.summary);
+        let mut b = [0; HEAD_BYTES];
+        b[0..8].copy_from_slice(MAGIC);
+        b[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        b[16..32].copy_from_slice(&segment.store.0);
+        b[32..34].copy_from_slice(&segment.lane.0.to_le_bytes());
+        b[36..40].copy_from_slice(&segment.generation.to_le_bytes());
+        let (event, received) = (summary.event_time_ms, summary.received_at_ms);
+        let words = [
+            (40, segment.id.0),
+            (48, segment.salt),
+            (56, segment.base_lsn.0),
+            (64, segment.base_seq.0),
+            (72, summary.next_lsn.0),
+            (80, summary.next_seq.0),
+            (88, summary.end),
+            (96, event.0.cast_unsigned()),
+            (104, event.1.cast_unsigned()),
+            (112, received.0),
+            (120, received.1),
+        ];
+        for (at, word) in words {
+            b[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        b[128..132].copy_from_slice(&u32::try_from(self.routes.len()).ok()?.to_le_bytes());
+        b[132..136].copy_from_slice(&u32::try_from(self.waypoints.len()).ok()?.to_le_bytes());
+        b[136..140].copy_from_slice(&postings.to_le_bytes());
+        b[140..144].copy_from_slice(&summary.next_prev_crc.to_le_bytes());
+        let crc = head_crc(&b, tables);
+        b[12..16].copy_from_slice(&crc.to_le_bytes());
+        Some(b)
+    }
+}
+
+/// Builds the index of a whole segment from its bytes (cut at its end); `None` if a frame of it is damaged:
+/// such a segment is walked, so that readers hear of the gap.
+pub(crate) fn build(bytes: &[u8], segment: &SegmentHeader, goal: Option<Goal>) -> Option<IndexBuilder> {
+    let mut builder = IndexBuilder::new(segment);
+    let mut track = Track { bytes, salt: segment.salt, place: Place::first(segment), goal };
+    loop {
+        match track.next(&|header: &FrameHeader| header.kind.holds_records()) {
+            Find::Frame(found) => builder.add(&as_checked(&found, bytes)),
+            Find::Damage(_) => return None,
+            Find::End => return Some(builder),
+        }
+    }
+}
+
+/// Puts an index in its place: beside, flushed, then renamed, so that the name only ever leads to a whole
+/// one. The folder is not synced: an index that a crash loses is built again.
+///
+/// # Errors
+/// As the file system says.
+pub(crate) fn write(path: &Path, encoded: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("idx.tmp");
+    let mut file = File::create(&beside)?;
+    file.write_all(encoded)?;
+    file.sync_data()?;
+    fs::rename(&beside, path)
+}
