@@ -1,0 +1,352 @@
+//! Writing segments anew: with losses in the place of damage, or of nothing but a loss.
+
+use super::{Repair, RepairError, RepairStep};
+use crate::{
+    index,
+    lane_view::{LaneView, SegmentFlaw},
+    layout,
+    survey::{Hole, Surveyed},
+    track::{Extent, Flaw, Goal, Place},
+    verify::range,
+};
+use forebay_record::{
+    Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, GROUP_ALIGN, LossSummary, Lsn,
+    Predecessor, SEGMENT_HEADER_BYTES, Seed, SegmentHeader, SegmentId, Seq, Watermark, align_group, crc32c,
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+/// What a segment's next generation changes.
+pub(super) struct Rewrite {
+    segment: SegmentId,
+    header: SegmentHeader,
+    extents: Vec<Extent>,
+    padding: Vec<Range<usize>>,
+    complete: bool,
+    goal: Option<Goal>,
+    limit: usize,
+}
+
+impl Rewrite {
+    pub(super) fn of(segment: &Surveyed) -> Rewrite {
+        let mut extents = segment.extents.clone();
+        if let Some(last) = extents.last_mut() {
+            last.bytes.end = extent_end(segment, last);
+        }
+        let header = *segment.map.header();
+        Rewrite {
+            segment: segment.id,
+            header: SegmentHeader { generation: header.generation.saturating_add(1), ..header },
+            extents,
+            padding: segment.padding.clone(),
+            complete: segment.complete,
+            goal: segment.goal,
+            limit: segment.limit,
+        }
+    }
+}
+
+/// Where a loss frame in the place of the segment's last extent ends.
+fn extent_end(segment: &Surveyed, extent: &Extent) -> usize {
+    if extent.bytes.end < segment.limit {
+        return extent.bytes.end;
+    }
+    if let Some(end) = segment.durable_end {
+        // The watermark says where the next frame is to start.
+        return usize::try_from(end).unwrap_or(usize::MAX);
+    }
+    // To the segment's end, which is mostly zeros; or the file was cut short.
+    let bytes = segment.map.bytes(segment.limit).get(extent.bytes.clone()).unwrap_or_default();
+    let used = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+    align_group(extent.bytes.start + used.max(LossSummary::EXTENT_MIN))
+}
+
+/// A loss frame that fills `bytes` of a segment; `None` if they are too few, or the loss too large for one
+/// frame.
+fn loss_frame(header: &SegmentHeader, extent: &Extent) -> Option<Vec<u8>> {
+    let frames = extent.lsns.end.checked_sub(extent.lsns.start).filter(|&frames| frames > 0)?;
+    let event_count = u32::try_from(extent.seqs.end.checked_sub(extent.seqs.start)?).ok()?;
+    let payload_len = extent.bytes.len().checked_sub(FRAME_HEADER_BYTES)?;
+    let stored_len = u32::try_from(payload_len).ok()?;
+    let mut payload = LossSummary { frames, next_prev_crc: extent.next_prev_crc }.encode().to_vec();
+    if payload_len < payload.len() {
+        return None;
+    }
+    payload.resize(payload_len, 0);
+    let frame = FrameHeader {
+        kind: FrameKind::Loss,
+        endpoint: Endpoint::Internal,
+        flags: FrameFlags::default(),
+        stored_len,
+        raw_len: stored_len,
+        payload_crc: crc32c(0, &payload),
+        lsn: Lsn(extent.lsns.start),
+        first_seq: Seq(extent.seqs.start),
+        project: None,
+        event_count,
+        prev_crc: extent.prev_crc,
+        received_at_ms: 0,
+        client_ip: None,
+        durable_lsn: Lsn(extent.lsns.start.saturating_sub(1)),
+    };
+    let seed = Seed { salt: header.salt, position: extent.bytes.start as u64 };
+    let mut bytes = frame.encode(seed).to_vec();
+    bytes.append(&mut payload);
+    Some(bytes)
+}
+
+impl Repair {
+    pub(super) fn rewrite(&mut self, view: &LaneView, rewrite: Rewrite) -> Result<(), RepairError> {
+        let path = view.segment_path(rewrite.segment);
+        // What stands where in the next generation.
+        let mut patches: Vec<(usize, Vec<u8>)> = vec![(0, rewrite.header.encode().to_vec())];
+        for extent in &rewrite.extents {
+            let found = extent.flaw.to_string();
+            let (bytes, seqs) = (range(&extent.bytes), extent.seqs.clone());
+            let (patch, step) = match loss_frame(&rewrite.header, extent) {
+                Some(frame) => (frame, RepairStep::Replace { bytes, seqs: seqs.clone() }),
+                // Nothing says how much was lost here; the hole behind it does, and is filled.
+                None if extent.lsns.is_empty() => (vec![0; extent.bytes.len()], RepairStep::Clear { bytes }),
+                None => {
+                    self.did(view.lane, path.clone(), RepairStep::Nothing, found);
+                    continue;
+                }
+            };
+            patches.push((extent.bytes.start, patch));
+            let kept = self.keep_bytes(view, &rewrite, &path, &extent.bytes)?;
+            let action = self.did(view.lane, path.clone(), step, found);
+            (action.records_lost, action.kept) = (seqs.end.saturating_sub(seqs.start), Some(kept));
+        }
+        for padding in &rewrite.padding {
+            patches.push((padding.start, vec![0; padding.len()]));
+            let kept = self.keep_bytes(view, &rewrite, &path, padding)?;
+            let step = RepairStep::Clear { bytes: range(padding) };
+            let found = "bytes between frames are not zero".to_owned();
+            self.did(view.lane, path.clone(), step, found).kept = Some(kept);
+        }
+        if self.applies() && patches.len() > 1 {
+            let beside = beside(view, rewrite.segment);
+            let written = write_patched(&path, &beside, &patches);
+            written.map_err(RepairError::write("write the next generation of", &path))?;
+            put_in_place(&beside, &path).map_err(RepairError::write("replace", &path))?;
+            if rewrite.complete {
+                write_index(view, &rewrite)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_bytes(
+        &self,
+        view: &LaneView,
+        rewrite: &Rewrite,
+        path: &Path,
+        bytes: &Range<usize>,
+    ) -> Result<PathBuf, RepairError> {
+        let dir = layout::quarantine_dir(&view.dir);
+        let Rewrite { segment, header, .. } = rewrite;
+        let kept =
+            dir.join(format!("{segment}-{}-{}-{}.damaged", header.generation - 1, bytes.start, bytes.end));
+        if self.applies() {
+            let copy = || {
+                fs::create_dir_all(&dir)?;
+                let mut content = vec![0; bytes.len()];
+                let read = read_available(&File::open(path)?, &mut content, bytes.start as u64)?;
+                let mut file = File::create(&kept)?;
+                file.write_all(&content[..read])?;
+                file.sync_data()?;
+                File::open(&dir)?.sync_all()
+            };
+            copy().map_err(RepairError::write("keep a copy of", path))?;
+        }
+        Ok(kept)
+    }
+
+    /// Fills a hole with a segment of one loss frame, and moves away what stands there.
+    pub(super) fn fill(&mut self, view: &LaneView, hole: &Hole, mark: &Watermark) -> Result<(), RepairError> {
+        let (lsns, seqs) = (hole.lsns(), hole.seqs());
+        let found = hole_text(hole);
+        let filler = match lsns.is_empty() {
+            true => None,
+            false => match filler_id(hole, mark) {
+                Some(id) => Some(id),
+                None => {
+                    let after = hole.before.map_or(SegmentId(0), |id| id);
+                    self.did(view.lane, view.segment_path(after), RepairStep::Nothing, found);
+                    return Ok(());
+                }
+            },
+        };
+        let mut replaced = None;
+        for (id, flaw) in &hole.files {
+            let kept = self.set_aside(view, *id, filler == Some(*id))?;
+            if filler == Some(*id) {
+                replaced = Some(kept);
+            } else {
+                let path = view.segment_path(*id);
+                self.did(view.lane, path, RepairStep::SetAside, flaw.to_string()).kept = Some(kept);
+            }
+        }
+        let Some(id) = filler else { return Ok(()) };
+        let path = view.segment_path(id);
+        if self.applies() {
+            let bytes = filler_bytes(view, hole, mark, id).map_err(RepairError::write("fill", &path))?;
+            let beside = beside(view, id);
+            let write = || {
+                let mut file = File::create(&beside)?;
+                file.write_all(&bytes)?;
+                file.sync_data()?;
+                put_in_place(&beside, &path)?;
+                // One that was made of what stood here before must not stay.
+                let header = SegmentHeader::decode(&bytes).map_err(io::Error::other)?;
+                match index::build(&bytes, &header, None).and_then(|builder| builder.encode()) {
+                    Some(encoded) => index::write(&view.index_path(id), &encoded),
+                    None => Ok(()),
+                }
+            };
+            write().map_err(RepairError::write("write", &path))?;
+        }
+        let action = self.did(view.lane, path, RepairStep::Fill { seqs: seqs.clone() }, found);
+        (action.records_lost, action.kept) = (seqs.end.saturating_sub(seqs.start), replaced);
+        Ok(())
+    }
+
+    /// Moves an unreadable segment to the quarantine, or links it there if it is about to be replaced.
+    fn set_aside(&self, view: &LaneView, id: SegmentId, replaced: bool) -> Result<PathBuf, RepairError> {
+        let (path, kept) = (view.segment_path(id), kept_whole(view, id));
+        if self.applies() {
+            let dir = layout::quarantine_dir(&view.dir);
+            let keep = || {
+                fs::create_dir_all(&dir)?;
+                if replaced {
+                    fs::hard_link(&path, &kept)?
+                } else {
+                    fs::rename(&path, &kept)?
+                }
+                File::open(&dir)?.sync_all()?;
+                File::open(&view.dir)?.sync_all()
+            };
+            keep().map_err(RepairError::write("set aside", &path))?;
+        }
+        Ok(kept)
+    }
+}
+
+fn hole_text(hole: &Hole) -> String {
+    match hole.files.first() {
+        Some((_, flaw @ (SegmentFlaw::Header(_) | SegmentFlaw::Foreign(_)))) => flaw.to_string(),
+        None => Flaw::Missing.to_string(),
+    }
+}
+
+/// Where the whole of an unreadable segment is kept.
+fn kept_whole(view: &LaneView, id: SegmentId) -> PathBuf {
+    let dir = layout::quarantine_dir(&view.dir);
+    let names = (0u32..).map(|n| dir.join(format!("{id}-whole-{n}.seg")));
+    // The first name that is free; the directory is not being changed by anyone else.
+    names.into_iter().find(|name| !name.exists()).unwrap_or(dir)
+}
+
+/// Removed at the next start, should a crash leave it behind.
+fn beside(view: &LaneView, id: SegmentId) -> PathBuf {
+    view.dir.join(format!("prepared-repair-{id}.tmp"))
+}
+
+/// The id of a segment that fits into a hole: the one that what follows names, else any between.
+fn filler_id(hole: &Hole, mark: &Watermark) -> Option<SegmentId> {
+    let after = hole.before.map_or(0, |id| id.0);
+    let Some(next) = hole.next else { return Some(mark.segment) };
+    let named = match next.predecessor {
+        Predecessor::Whole(id) | Predecessor::Failed { id, .. } => Some(id.0),
+        Predecessor::None => None,
+    };
+    let fits = |id: &u64| *id > after && *id < next.id.0;
+    named.filter(fits).or(next.id.0.checked_sub(1).filter(fits)).map(SegmentId)
+}
+
+fn filler_bytes(view: &LaneView, hole: &Hole, mark: &Watermark, id: SegmentId) -> io::Result<Vec<u8>> {
+    let mut salt = [0; 8];
+    getrandom::fill(&mut salt).map_err(|e| io::Error::other(e.to_string()))?;
+    let from = hole.from.unwrap_or(Place {
+        position: SEGMENT_HEADER_BYTES,
+        lsn: Lsn(hole.to.lsn.0.saturating_sub(1)),
+        seq: hole.to.seq,
+        prev_crc: 0,
+    });
+    let end = match hole.next {
+        None if mark.end != u64::MAX => usize::try_from(mark.end).unwrap_or(usize::MAX),
+        _ => SEGMENT_HEADER_BYTES + GROUP_ALIGN,
+    };
+    let header = SegmentHeader {
+        store: view.store(),
+        lane: view.lane,
+        id,
+        generation: 1,
+        base_lsn: from.lsn,
+        base_seq: from.seq,
+        salt: u64::from_le_bytes(salt),
+        created_at_ms: hole.next.map_or(0, |next| next.created_at_ms),
+        predecessor: hole.before.map_or(Predecessor::None, Predecessor::Whole),
+        prev_crc: from.prev_crc,
+        capacity: end as u64,
+    };
+    let extent = Extent {
+        bytes: SEGMENT_HEADER_BYTES..end,
+        lsns: from.lsn.0..hole.to.lsn.0,
+        seqs: from.seq.0..hole.to.seq.0,
+        prev_crc: from.prev_crc,
+        next_prev_crc: hole.to.prev_crc,
+        flaw: Flaw::Missing,
+    };
+    let frame =
+        loss_frame(&header, &extent).ok_or_else(|| io::Error::other("the loss does not fit a frame"))?;
+    let mut bytes = header.encode().to_vec();
+    bytes.extend_from_slice(&frame);
+    Ok(bytes)
+}
+
+/// Copies `from` with `patches` over it to `beside`, durably.
+fn write_patched(from: &Path, beside: &Path, patches: &[(usize, Vec<u8>)]) -> io::Result<()> {
+    fs::copy(from, beside)?;
+    let file = OpenOptions::new().write(true).open(beside)?;
+    for (at, bytes) in patches {
+        file.write_all_at(bytes, *at as u64)?;
+    }
+    file.sync_all()
+}
+
+/// Gives the file `beside` its name, durably.
+fn put_in_place(beside: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(beside, path)?;
+    // A segment's folder is its parent: `path` was made by joining the two.
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_index(view: &LaneView, rewrite: &Rewrite) -> Result<(), RepairError> {
+    let path = view.index_path(rewrite.segment);
+    let Ok(map) = view.map(rewrite.segment)? else { return Ok(()) };
+    let len = map.file_len().map_err(RepairError::write("read the length of", &path))?;
+    let end = rewrite.extents.last().map_or(0, |extent| extent.bytes.end).max(rewrite.limit);
+    let built = index::build(map.bytes(end.min(len)), map.header(), rewrite.goal);
+    match built.and_then(|builder| builder.encode()) {
+        Some(encoded) => index::write(&path, &encoded).map_err(RepairError::write("write", &path)),
+        // It is read without one.
+        None => Ok(()),
+    }
+}
+
+fn read_available(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], at + read as u64)? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,325 @@
+//! Looking at every byte of a lane below its watermark: what verification reports and repair works from.
+//!
+//! A survey goes over the lane's segments as they follow each other and hands out, part by part, what it
+//! found in each, and the holes where segments are missing or unreadable.
+
+use crate::{
+    index::IndexBuilder,
+    lane_view::{LaneView, SegmentFlaw},
+    read_error::ReadError,
+    segment::map::SegmentMap,
+    track::{Extent, Find, Found, Goal, Place, Track, as_checked},
+};
+use forebay_record::{
+    CheckedFrame, FrameKind, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, Watermark, crc32c,
+};
+use std::ops::Range;
+
+/// One part of a lane, in order.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Segment(Box<Surveyed>),
+    Hole(Hole),
+    /// A readable segment that the lane went around: put to use and never counted.
+    Orphan(SegmentId),
+}
+
+/// What stands in a segment.
+#[derive(Debug)]
+pub(crate) struct Surveyed {
+    pub(crate) id: SegmentId,
+    pub(crate) map: SegmentMap,
+    /// The bytes that count.
+    pub(crate) limit: usize,
+    pub(crate) frames: u64,
+    pub(crate) records: u64,
+    pub(crate) extents: Vec<Extent>,
+    /// Bytes between frames that should be zero.
+    pub(crate) padding: Vec<Range<usize>>,
+    /// What earlier repairs accepted: bytes and sequences.
+    pub(crate) losses: Vec<(Range<usize>, Range<u64>)>,
+    /// What else is wrong, of which nothing is lost.
+    pub(crate) faults: Vec<String>,
+    /// Later segments exist, so this one has ended.
+    pub(crate) complete: bool,
+    /// Where its durable bytes end, if the watermark says so.
+    pub(crate) durable_end: Option<u64>,
+    /// What must follow it, where that is known.
+    pub(crate) goal: Option<Goal>,
+    /// Its index as it should be, if no frame is damaged.
+    pub(crate) index: IndexBuilder,
+    pub(crate) end: Place,
+}
+
+/// Frames that lay in segments that are gone or cannot be read.
+#[derive(Debug)]
+pub(crate) struct Hole {
+    /// The segment before it.
+    pub(crate) before: Option<SegmentId>,
+    /// The files that stand there, and why they cannot be read.
+    pub(crate) files: Vec<(SegmentId, SegmentFlaw)>,
+    /// Where the part before it ends; `None` at the beginning of the lane.
+    pub(crate) from: Option<Place>,
+    /// What follows: the next segment, or the watermark.
+    pub(crate) to: Goal,
+    /// The next segment's header.
+    pub(crate) next: Option<SegmentHeader>,
+}
+
+impl Hole {
+    pub(crate) fn lsns(&self) -> Range<u64> {
+        self.from.map_or(self.to.lsn, |from| from.lsn).0..self.to.lsn.0
+    }
+
+    pub(crate) fn seqs(&self) -> Range<u64> {
+        self.from.map_or(self.to.seq, |from| from.seq).0..self.to.seq.0
+    }
+}
+
+/// Bytes between two calls of a progress function.
+const PROGRESS_BYTES: usize = 4 << 20;
+
+/// Surveys a lane up to `mark`. `ran` is told how many bytes have been looked at since it was last told.
+pub(crate) fn survey(
+    view: &mut LaneView,
+    mark: &Watermark,
+    ran: &mut dyn FnMut(SegmentId, u64),
+    each: &mut dyn FnMut(&mut LaneView, Part) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut ids = view.segments()?;
+    ids.truncate(ids.partition_point(|&id| id <= mark.segment));
+    let mut before: Option<(SegmentId, Place)> = None;
+    let mut at = 0;
+    loop {
+        let successor = match before {
+            Some((id, _)) => view.successor(&ids, id, mark.segment)?.map(|s| s.id),
+            None => first_readable(view, &ids)?,
+        };
+        // What stands between this part and the next.
+        let until = successor.map_or(ids.len(), |id| ids.partition_point(|&other| other < id));
+        let (mut files, mut orphans) = (Vec::new(), Vec::new());
+        for &id in ids.get(at..until).unwrap_or_default() {
+            match view.header(id)? {
+                Some(Err(flaw)) => files.push((id, flaw)),
+                Some(Ok(_)) => orphans.push(id),
+                None => {}
+            }
+        }
+        for id in orphans {
+            each(view, Part::Orphan(id))?;
+        }
+        let header = match successor {
+            Some(id) => view.header(id)?.and_then(Result::ok),
+            None => None,
+        };
+        let to = header.map_or(Goal::of_watermark(mark), |header| Goal::of_successor(&header, true));
+        let from = before.map(|(_, place)| place);
+        if !files.is_empty() || from.is_some_and(|from| from.lsn < to.lsn) {
+            let before = before.map(|(id, _)| id);
+            each(view, Part::Hole(Hole { before, files, from, to, next: header }))?;
+        }
+        let Some(id) = successor else { return Ok(()) };
+        at = until + 1;
+        let end = match view.map(id) {
+            // Retention took it while we looked elsewhere.
+            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => continue,
+            map => match map? {
+                Err(_) => continue,
+                Ok(map) => {
+                    let mut part = survey_segment(view, &ids, mark, map, ran)?;
+                    if let Some(from) = from.filter(|from| from.lsn == to.lsn)
+                        && from.prev_crc != to.prev_crc
+                    {
+                        part.faults.push(format!(
+                            "it follows checksum {:#010x}, the frame before it has {:#010x}",
+                            to.prev_crc, from.prev_crc
+                        ));
+                    }
+                    let end = part.end;
+                    each(view, Part::Segment(Box::new(part)))?;
+                    end
+                }
+            },
+        };
+        before = Some((id, end));
+    }
+}
+
+fn first_readable(view: &mut LaneView, ids: &[SegmentId]) -> Result<Option<SegmentId>, ReadError> {
+    for &id in ids {
+        if let Some(Ok(_)) = view.header(id)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+fn survey_segment(
+    view: &mut LaneView,
+    ids: &[SegmentId],
+    mark: &Watermark,
+    map: SegmentMap,
+    ran: &mut dyn FnMut(SegmentId, u64),
+) -> Result<Surveyed, ReadError> {
+    let id = map.header().id;
+    let complete = id < mark.segment;
+    let successor = if complete { view.successor(ids, id, mark.segment)? } else { None };
+    let end = if complete { successor.and_then(|s| s.failed_end).unwrap_or(u64::MAX) } else { mark.end };
+    let len = map.file_len().map_err(ReadError::of("read the length of a segment in", &view.dir))?;
+    let limit = usize::try_from(end).unwrap_or(usize::MAX).min(len);
+    let goal = if complete { successor.map(|s| s.goal) } else { Some(Goal::of_watermark(mark)) };
+    if complete {
+        map.expect_sequential();
+    }
+    let mut checks = Checks::new(map.header());
+    let (bytes, salt) = (map.bytes(limit), map.header().salt);
+    let mut track = Track { bytes, salt, place: Place::first(map.header()), goal };
+    let (mut extents, mut told) = (Vec::new(), 0);
+    loop {
+        match track.next(&|_| true) {
+            Find::Frame(found) => checks.frame(&found, &track.place, bytes),
+            Find::Damage(extent) => {
+                checks.summed = None;
+                extents.push(extent);
+            }
+            Find::End => break,
+        }
+        let position = track.place.position;
+        if position - told >= PROGRESS_BYTES {
+            ran(id, (position - told) as u64);
+            told = position;
+        }
+    }
+    ran(id, track.place.position.saturating_sub(told) as u64);
+    let Checks { frames, records, padding, losses, faults, index, .. } = checks;
+    let end = track.place;
+    let durable_end = (!complete && mark.end != u64::MAX).then_some(mark.end);
+    Ok(Surveyed {
+        id,
+        map,
+        limit,
+        frames,
+        records,
+        extents,
+        padding,
+        losses,
+        faults,
+        complete,
+        durable_end,
+        goal,
+        index,
+        end,
+    })
+}
+
+/// What a survey keeps count of within a segment.
+struct Checks {
+    frames: u64,
+    records: u64,
+    padding: Vec<Range<usize>>,
+    losses: Vec<(Range<usize>, Range<u64>)>,
+    faults: Vec<String>,
+    index: IndexBuilder,
+    /// CRC of the frames so far and where they end; `None` behind damage, or in a rewritten segment, whose
+    /// seal is kept as it was.
+    summed: Option<(u32, usize)>,
+    received: Option<(u64, u64)>,
+}
+
+impl Checks {
+    fn new(header: &SegmentHeader) -> Checks {
+        Checks {
+            frames: 0,
+            records: 0,
+            padding: Vec::new(),
+            losses: Vec::new(),
+            faults: Vec::new(),
+            index: IndexBuilder::new(header),
+            summed: (header.generation == 0).then_some((0, SEGMENT_HEADER_BYTES)),
+            received: None,
+        }
+    }
+
+    fn frame(&mut self, found: &Found, after: &Place, bytes: &[u8]) {
+        let frame = as_checked(found, bytes);
+        let header = &frame.header;
+        self.index.add(&frame);
+        let padding = found.end()..after.position.min(bytes.len());
+        if bytes.get(padding.clone()).is_some_and(|p| p.iter().any(|&b| b != 0)) {
+            self.padding.push(padding);
+        }
+        match header.kind {
+            FrameKind::Loss => {
+                let seqs = header.first_seq.0..header.first_seq.plus(header.event_count).0;
+                self.losses.push((found.position..after.position, seqs));
+            }
+            FrameKind::Seal => self.seal(&frame),
+            FrameKind::Heartbeat => {}
+            FrameKind::Records | FrameKind::Replay | FrameKind::Lookup => {
+                self.frames += 1;
+                self.records += u64::from(header.event_count);
+                let at = header.received_at_ms;
+                let (least, greatest) = self.received.unwrap_or((at, at));
+                self.received = Some((least.min(at), greatest.max(at)));
+            }
+        }
+        if let Some((crc, from)) = self.summed {
+            let to = after.position.min(bytes.len());
+            self.summed = Some((crc32c(crc, bytes.get(from..to).unwrap_or_default()), to));
+        }
+    }
+
+    fn seal(&mut self, frame: &CheckedFrame<'_>) {
+        let Some((crc, _)) = self.summed else { return };
+        let Some(seal) = SealSummary::decode(frame.payload) else {
+            return self.faults.push("the seal's summary cannot be read".to_owned());
+        };
+        let (first, last) = self.received.unwrap_or((0, 0));
+        let facts = [
+            ("content checksum", u64::from(seal.content_crc), u64::from(crc)),
+            ("number of frames", seal.frames, self.frames),
+            ("number of records", seal.records, self.records),
+            ("first receive time", seal.received_first_ms, first),
+            ("last receive time", seal.received_last_ms, last),
+        ];
+        for (what, sealed, found) in facts {
+            if sealed != found {
+                self.faults.push(format!("the seal's {what} is {sealed}, the segment's is {found}"));
+            }
+        }
+    }
+}
+
+/// The watermark to hold a stopped lane to: its file's, or what the frames prove if that is more (the file is
+/// not flushed with every commit).
+pub(crate) fn stopped_watermark(view: &mut LaneView) -> Result<Option<Watermark>, ReadError> {
+    let (file, proven) = (view.watermark()?, view.proven()?);
+    Ok(file.into_iter().chain(proven).max_by_key(|mark| (mark.durable_lsn, mark.count)))
+}
+
+/// What lies behind the durable end of a stopped lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    pub(crate) position: usize,
+    /// Up to the last byte that is not zero.
+    pub(crate) bytes: usize,
+    /// Whole frames in it, and their records.
+    pub(crate) frames: u64,
+    pub(crate) records: u64,
+}
+
+/// Looks behind the end of the newest segment of a stopped lane: what a crash left there, none of it
+/// acknowledged.
+pub(crate) fn tail(segment: &Surveyed, len: usize) -> Option<Tail> {
+    let bytes = segment.map.bytes(len);
+    let position = segment.limit;
+    let used = bytes.get(position..)?.iter().rposition(|&b| b != 0)? + 1;
+    let place = Place { position, ..segment.end };
+    let mut track = Track { bytes, salt: segment.map.header().salt, place, goal: None };
+    let (mut frames, mut records) = (0, 0);
+    while let Find::Frame(found) = track.next(&|_| true) {
+        frames += 1;
+        records += if found.header.kind.holds_records() { u64::from(found.header.event_count) } else { 0 };
+    }
+    Some(Tail { position, bytes: used, frames, records })
+}
