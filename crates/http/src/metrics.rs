@@ -175,7 +175,7 @@ fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Re
         lanes.iter().zip(&names).map(move |(lane, name)| (vec![("lane", name.as_str())], of(lane)))
     };
     type Series = (&'static str, &'static str, fn(&LaneStats) -> u64);
-    let counters: [Series; 15] = [
+    let counters: [Series; 13] = [
         ("forebay_log_frames", "Frames committed", |l| l.frames),
         ("forebay_log_events", "Records committed", |l| l.events),
         ("forebay_log_payload_bytes", "Payload bytes committed", |l| l.payload_bytes),
@@ -186,8 +186,6 @@ fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Re
         ("forebay_log_flushes", "Flushes that succeeded", |l| l.flushes),
         ("forebay_log_failed_flushes", "Flushes that failed", |l| l.failed_flushes),
         ("forebay_log_failed_events", "Events whose append failed", |l| l.failed_events),
-        ("forebay_log_damaged_ranges", "Damaged ranges of acknowledged data", |l| l.damaged_ranges),
-        ("forebay_log_damaged_events", "Events in damaged ranges", |l| l.damaged_events),
         ("forebay_log_cut_tails", "Torn tails cut at the last start", |l| l.cut_tails),
         ("forebay_log_cut_bytes", "Bytes of torn tails", |l| l.cut_bytes),
         ("forebay_log_expired_segments", "Segments removed by retention", |l| l.expired_segments),
@@ -197,7 +195,9 @@ fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Re
     for (name, help, of) in counters {
         out.counters(name, help, each(of))?;
     }
-    let gauges: [Series; 6] = [
+    let gauges: [Series; 8] = [
+        ("forebay_log_damaged_ranges", "Damaged ranges of acknowledged data", |l| l.damaged_ranges),
+        ("forebay_log_damaged_events", "Events in damaged ranges", |l| l.damaged_events),
         ("forebay_log_queue_bytes", "Bytes waiting or being committed", |l| l.queue_bytes),
         ("forebay_log_durable_lsn", "The newest durable frame", |l| l.durable_lsn.0),
         ("forebay_log_next_seq", "The sequence after the newest durable record", |l| l.next_seq.0),
