@@ -129,6 +129,19 @@ impl Control {
         &self.dir
     }
 
+    /// Lets the store's file grow no further than by `pages`, as a full disk would; `None`: as it will.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[doc(hidden)]
+    pub fn limit_pages_for_tests(&self, pages: Option<i64>) -> Result<(), StoreError> {
+        let connection = self.connection();
+        let wrap = |source| StoreError::of(&self.path, source);
+        let now: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(wrap)?;
+        let limit = pages.map_or(i64::from(u32::MAX - 1), |more| now + more);
+        connection.query_row(&format!("PRAGMA max_page_count = {limit}"), [], |_| Ok(())).map_err(wrap)
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         (self.options.clock)()
     }

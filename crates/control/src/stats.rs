@@ -68,7 +68,7 @@ impl Control {
             let (condition, values) = filter.condition();
             let mut stats = Stats::default();
             let mut owners: BTreeMap<Owner, Counts> = BTreeMap::new();
-            for row in rows(job, "owner, 0", &condition, &values)? {
+            for row in rows(job, Per::Owner, &condition, &values)? {
                 stats.totals.add(row.kind, row.events, row.bytes);
                 owners.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
             }
@@ -114,11 +114,21 @@ impl StatsFilter {
     }
 }
 
-/// Sums by kind, reason and `group`, which names an owner and a minute.
-fn rows(job: &Job<'_>, group: &str, condition: &str, values: &[Value]) -> Result<Vec<Found>, StoreError> {
+#[derive(Clone, Copy)]
+enum Per {
+    Owner,
+    OwnerAndMinute,
+}
+
+/// Sums by kind, reason and what `per` names.
+fn rows(job: &Job<'_>, per: Per, condition: &str, values: &[Value]) -> Result<Vec<Found>, StoreError> {
+    let (minute, group) = match per {
+        Per::Owner => ("0", "owner"),
+        Per::OwnerAndMinute => ("minute_ms", "minute_ms, owner"),
+    };
     let sql = format!(
-        "SELECT {group}, kind, reason, sum(events), sum(bytes) FROM accounting WHERE {condition} \
-         GROUP BY {group}, kind, reason ORDER BY 2, 1"
+        "SELECT owner, {minute}, kind, reason, sum(events), sum(bytes) FROM accounting WHERE {condition} \
+         GROUP BY {group}, kind, reason ORDER BY {group}"
     );
     let found = job.rows(&sql, params_from_iter(values), |row| {
         Ok((
@@ -160,7 +170,7 @@ fn minutes(
     let Some(&oldest) = newest.last() else { return Ok(Vec::new()) };
     values.insert(0, Value::from(oldest));
     let mut minutes: Vec<MinuteStats> = Vec::new();
-    for row in rows(job, "owner, minute_ms", &format!("minute_ms >= ? AND {condition}"), &values)? {
+    for row in rows(job, Per::OwnerAndMinute, &format!("minute_ms >= ? AND {condition}"), &values)? {
         match minutes.last_mut() {
             Some(last) if last.minute_ms == row.minute_ms && last.owner == row.owner => {
                 last.counts.add(row.kind, row.events, row.bytes);

@@ -14,6 +14,8 @@
 mod admission;
 mod gauge;
 mod ledger;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod mac;
 mod parts;
 mod project;

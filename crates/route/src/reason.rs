@@ -126,3 +126,28 @@ impl fmt::Display for UnknownReason {
 }
 
 impl std::error::Error for UnknownReason {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn every_name_is_read_back_as_what_it_names() {
+        let kinds = Reason::ALL.iter().map(|&reason| Kind::Rejected(reason));
+        let kinds = kinds.chain(Rule::ALL.iter().map(|&rule| Kind::Dropped(rule)));
+        for kind in kinds.chain([Kind::Received, Kind::Stored, Kind::Unaccounted]) {
+            assert_eq!(Kind::parse(kind.as_str(), kind.reason()), Ok(kind));
+        }
+        for (kind, reason) in [("rejected", "ignored"), ("dropped", "empty"), ("rejected", ""), ("", "")] {
+            assert!(Kind::parse(kind, reason).is_err(), "{kind} {reason}");
+        }
+    }
+
+    #[test]
+    fn a_counter_is_indexed_by_the_place_in_the_list() {
+        for (at, &reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, at);
+        }
+    }
+}

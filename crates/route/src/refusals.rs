@@ -138,3 +138,39 @@ fn value_start(text: &str, name_end: usize) -> Option<usize> {
     let value = after.trim_start().trim_start_matches(['"', '\\']);
     Some(text.len() - value.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_holds_no_secret() {
+        let cases = [
+            ("data=abc&api_key=0123&verbose=1", "data=abc&api_key=***&verbose=1"),
+            ("API_KEY=0123", "API_KEY=***"),
+            (r#"{"api_secret": "0123", "event": "x"}"#, r#"{"api_secret": "***", "event": "x"}"#),
+            (r#"{"password":"p q","a":1}"#, r#"{"password":"***","a":1}"#),
+            (r#"{\"secret\":\"0123\"}"#, r#"{\"secret\":\"***"}"#),
+            ("Authorization: Basic c2VjcmV0Og==", "Authorization: ***"),
+            ("api_key%3D0123&a=1", "api_key%3D***&a=1"),
+            (r#"{"event":"secret","properties":{}}"#, r#"{"event":"secret","properties":{}}"#),
+            ("secretary=1", "secretary=1"),
+            ("no such thing", "no such thing"),
+            ("", ""),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(&*clip_sample(given.as_bytes()), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_sample_is_short_text_whatever_came() {
+        for bytes in
+            [vec![0xff; 5000], "é".repeat(400).into_bytes(), vec![b'a'; 512], b"\xed\xa0\xbd".repeat(300)]
+        {
+            let sample = clip_sample(&bytes);
+            assert!(sample.len() <= SAMPLE_BYTES_MAX);
+            assert!(sample.len() >= SAMPLE_BYTES_MAX - 3, "{}", sample.len());
+        }
+    }
+}

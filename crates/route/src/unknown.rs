@@ -134,3 +134,60 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(unknown: &UnknownTokens) {
+        assert!(unknown.places.len() <= unknown.capacity);
+        let order: BTreeSet<_> =
+            unknown.places.iter().enumerate().map(|(at, place)| (place.count, at)).collect();
+        assert_eq!(unknown.order, order);
+        let by_token: HashMap<_, _> =
+            unknown.places.iter().enumerate().map(|(at, place)| (place.token.clone(), at)).collect();
+        assert_eq!(unknown.by_token, by_token);
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_seen_more_than_its_share_is_always_listed(
+            seen in prop::collection::vec((0..20_u8, 1..9_u64), 1..200),
+            capacity in 1..8_usize,
+        ) {
+            let mut unknown = UnknownTokens::new(capacity);
+            let mut exact: BTreeMap<u8, u64> = BTreeMap::new();
+            for (token, events) in seen {
+                unknown.seen(&[token], events, 0);
+                *exact.entry(token).or_default() += events;
+                check(&unknown);
+            }
+            let total: u64 = exact.values().sum();
+            let listed = unknown.top(usize::MAX);
+            for (token, events) in exact {
+                let found = listed.iter().find(|listed| *listed.token == [token]);
+                prop_assert!(found.is_some() || events <= total / capacity as u64);
+                prop_assert!(found.is_none_or(|found| found.events <= events), "never more than was seen");
+            }
+        }
+
+        #[test]
+        fn a_forgotten_token_leaves_the_others_as_they_were(
+            tokens in prop::collection::btree_set(0..20_u8, 1..10),
+            forgotten in 0..20_u8,
+        ) {
+            let mut unknown = UnknownTokens::new(10);
+            for &token in &tokens {
+                unknown.seen(&[token], u64::from(token) + 1, 0);
+            }
+            unknown.forget(&[forgotten]);
+            check(&unknown);
+            let left: BTreeSet<u8> = unknown.top(usize::MAX).iter().map(|listed| listed.token[0]).collect();
+            prop_assert_eq!(left, tokens.into_iter().filter(|&token| token != forgotten).collect());
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The accounting, the refusals and the unknown tokens as they are kept.
+
+use std::collections::BTreeMap;
+
+use crate::common::{NOW_MS, brought, open, options, store};
+use forebay_control::{Control, Keep, NewAccount, StatsFilter};
+use forebay_record::{Endpoint, ProjectId};
+use forebay_route::{
+    Counts, Credential, Kind, Ledger, LedgerLimits, Owner, Reason, Refusal, Row, Rule, UnknownToken,
+};
+use proptest::prelude::*;
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+fn project(id: u64) -> Owner {
+    Owner::Project(ProjectId::new(id).unwrap())
+}
+
+fn row(minute: u64, owner: Owner, kind: Kind, events: u64, bytes: u64) -> Row {
+    Row { minute_ms: minute * MINUTE, owner, kind, events, bytes }
+}
+
+#[test]
+fn rows_of_one_minute_add_up_and_the_answer_balances() {
+    let (dir, control) = store();
+    control.create_project(&brought(1, "t")).unwrap();
+    let rows = [
+        row(7, project(1), Kind::Received, 5, 50),
+        row(7, project(1), Kind::Stored, 3, 30),
+        row(7, project(1), Kind::Rejected(Reason::EventMissing), 1, 0),
+        row(7, Owner::Unclaimed, Kind::Received, 2, 20),
+        row(7, Owner::Unclaimed, Kind::Stored, 2, 20),
+    ];
+    control.record_accounting(&rows).unwrap();
+    let open_books = control.stats(&StatsFilter::default()).unwrap();
+    assert!(!open_books.totals.balances());
+    assert_eq!(open_books.totals.in_flight(), 1);
+    let later =
+        [row(7, project(1), Kind::Dropped(Rule::Ignored), 1, 0), row(8, Owner::Nobody, Kind::Received, 1, 9)];
+    control.record_accounting(&later).unwrap();
+    control.record_accounting(&[row(8, Owner::Nobody, Kind::Rejected(Reason::Malformed), 1, 0)]).unwrap();
+
+    let stats = open(dir.path()).stats(&StatsFilter { minutes_max: 10, ..StatsFilter::default() }).unwrap();
+    assert!(stats.totals.balances());
+    assert_eq!((stats.totals.received, stats.totals.received_bytes, stats.totals.stored), (8, 79, 5));
+    let owners: Vec<_> =
+        stats.owners.iter().map(|o| (o.owner, o.name.as_deref(), o.counts.received)).collect();
+    assert_eq!(
+        owners,
+        [(Owner::Nobody, None, 1), (Owner::Unclaimed, None, 2), (project(1), Some("project 1"), 5)]
+    );
+    let minutes: Vec<_> =
+        stats.minutes.iter().map(|m| (m.minute_ms / MINUTE, m.owner, m.counts.received)).collect();
+    assert_eq!(minutes, [(7, Owner::Unclaimed, 2), (7, project(1), 5), (8, Owner::Nobody, 1)]);
+}
+
+#[test]
+fn an_answer_covers_what_was_asked_for() {
+    let (_dir, control) = store();
+    for minute in 1..=5 {
+        control
+            .record_accounting(&[row(minute, project(minute % 2 + 1), Kind::Received, minute, 0)])
+            .unwrap();
+    }
+    let cases = [
+        (StatsFilter::default(), 15, 0),
+        (StatsFilter { from_ms: Some(3 * MINUTE + 59_999), ..StatsFilter::default() }, 12, 0),
+        (StatsFilter { to_ms: Some(3 * MINUTE), ..StatsFilter::default() }, 6, 0),
+        (StatsFilter { owners: vec![project(1)], ..StatsFilter::default() }, 6, 0),
+        (
+            StatsFilter { owners: vec![project(1), project(2)], minutes_max: 2, ..StatsFilter::default() },
+            15,
+            2,
+        ),
+        (StatsFilter { owners: vec![project(9)], minutes_max: 2, ..StatsFilter::default() }, 0, 0),
+    ];
+    for (filter, received, minutes) in cases {
+        let stats = control.stats(&filter).unwrap();
+        assert_eq!((stats.totals.received, stats.minutes.len()), (received, minutes), "{filter:?}");
+    }
+}
+
+#[test]
+fn minutes_that_are_pruned_stay_in_the_totals() {
+    let (dir, control) = store();
+    let today = NOW_MS / MINUTE;
+    for days in [200, 100, 1, 0] {
+        let minute = today - days * DAY / MINUTE;
+        control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 2)]).unwrap();
+        control.record_accounting(&[row(minute, project(1), Kind::Stored, 1, 2)]).unwrap();
+    }
+    let before = control.stats(&StatsFilter::default()).unwrap();
+    for keep_days in [150, 50, 50] {
+        control.prune(Keep { accounting_days: keep_days, audit_days: 1 }).unwrap();
+        assert_eq!(control.stats(&StatsFilter::default()).unwrap(), before);
+    }
+    let stats = control.stats(&StatsFilter { minutes_max: 100, ..StatsFilter::default() }).unwrap();
+    assert_eq!(stats.minutes.len(), 2);
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    let rows: i64 = db.query_row("SELECT count(*) FROM accounting", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 6, "two minutes and their sum, of two kinds each");
+}
+
+#[test]
+fn a_process_that_died_leaves_no_event_in_flight_for_ever() {
+    let (_dir, control) = store();
+    control
+        .record_accounting(&[
+            row(1, project(1), Kind::Received, 10, 0),
+            row(1, project(1), Kind::Stored, 7, 0),
+            row(1, Owner::Nobody, Kind::Received, 2, 0),
+            row(1, Owner::Nobody, Kind::Rejected(Reason::Malformed), 2, 0),
+        ])
+        .unwrap();
+    assert_eq!(control.close_books().unwrap(), 3);
+    let totals = control.stats(&StatsFilter::default()).unwrap().totals;
+    assert!(totals.balances());
+    assert_eq!(totals.rejected.get(&Reason::Interrupted), Some(&3));
+    assert_eq!(control.close_books().unwrap(), 0);
+}
+
+#[test]
+fn what_the_ledger_drained_is_what_the_store_answers() {
+    let (_dir, control) = store();
+    let ledger = Ledger::new(LedgerLimits::default());
+    let mut received = ledger.tally(project(1)).receive(9, 90);
+    received.reject(Reason::TimeInvalid, 2);
+    let handed = received.hand_over(7);
+    control.record_accounting(&ledger.drain_minute(NOW_MS)).unwrap();
+    handed.stored(7, 70);
+    // The store refuses once, and nothing is lost.
+    let rows = ledger.drain_minute(NOW_MS);
+    ledger.put_back(rows);
+    control.record_accounting(&ledger.drain_minute(NOW_MS + MINUTE)).unwrap();
+    drop(received);
+    let stats = control.stats(&StatsFilter::default()).unwrap();
+    assert_eq!(stats.totals, ledger.totals(NOW_MS));
+    assert!(stats.totals.balances());
+}
+
+#[test]
+fn refusals_are_kept_across_restarts_and_bounded() {
+    let (dir, control) = store();
+    let refusal = |owner, events| Refusal {
+        number: 0,
+        at_ms: NOW_MS,
+        owner,
+        endpoint: Endpoint::Import,
+        reason: Reason::TimeMissing,
+        detail: "'properties.time' is invalid: must not be missing".into(),
+        events,
+        sample: "{\"event\":\"x\"}".into(),
+    };
+    for round in 0..3 {
+        let batch: Vec<_> = (0..100).map(|at| refusal(project(1), round * 100 + at)).collect();
+        control.record_refusals(&batch).unwrap();
+    }
+    control.record_refusals(&[refusal(Owner::Nobody, 7)]).unwrap();
+    let control = {
+        drop(control);
+        open(dir.path())
+    };
+    let kept = control.rejects(Some(project(1)), 1000).unwrap();
+    let events: Vec<u64> = kept.iter().map(|refusal| refusal.events).collect();
+    assert_eq!(events, (200..300).rev().collect::<Vec<_>>(), "the newest hundred, newest first");
+    assert_eq!((&*kept[0].endpoint, &*kept[0].reason), ("import", "time_missing"));
+    let all = control.rejects(None, 2).unwrap();
+    assert_eq!(all.iter().map(|refusal| refusal.owner).collect::<Vec<_>>(), [Owner::Nobody, project(1)]);
+}
+
+#[test]
+fn unknown_tokens_add_up_until_a_project_claims_them() {
+    let (_dir, control) = store();
+    let seen = |token: &[u8], events, at_ms| UnknownToken {
+        token: token.into(),
+        events,
+        first_seen_ms: at_ms,
+        last_seen_ms: at_ms,
+    };
+    control.record_unknown_tokens(&[seen(b"a", 2, 10), seen(b"b", 5, 10), seen(b"\xff\0", 1, 10)]).unwrap();
+    control.record_unknown_tokens(&[seen(b"a", 4, 20)]).unwrap();
+    let listed = |limit| -> Vec<(Vec<u8>, u64, u64, u64)> {
+        let tokens = control.unknown_tokens(limit).unwrap();
+        tokens.into_iter().map(|t| (t.token, t.events, t.first_seen_ms, t.last_seen_ms)).collect()
+    };
+    assert_eq!(listed(2), [(b"a".to_vec(), 6, 10, 20), (b"b".to_vec(), 5, 10, 10)]);
+    control.create_project(&brought(1, "a")).unwrap();
+    control.add_token(1, "b").unwrap();
+    control.record_unknown_tokens(&[seen(b"a", 9, 30)]).unwrap();
+    assert_eq!(listed(10), [(b"\xff\0".to_vec(), 1, 10, 10)]);
+}
+
+#[test]
+fn the_last_use_of_each_credential_is_shown() {
+    let (_dir, control) = store();
+    control.create_project(&brought(1, "t")).unwrap();
+    let account = NewAccount { username: Some("etl".into()), projects: vec![1], ..NewAccount::default() };
+    control.create_service_account(&account).unwrap();
+    let id = ProjectId::new(1).unwrap();
+    control
+        .record_used(&[
+            (Credential::ApiKey(id), 11),
+            (Credential::ApiSecret(id), 12),
+            (Credential::ServiceAccount("etl".into()), 13),
+            (Credential::ServiceAccount("gone".into()), 14),
+        ])
+        .unwrap();
+    control.record_accounting(&[row(3, project(1), Kind::Received, 1, 1)]).unwrap();
+    let shown = control.show_project(1).unwrap();
+    assert_eq!((shown.api_key_last_used_ms, shown.api_secret_last_used_ms), (Some(11), Some(12)));
+    assert_eq!(shown.tokens[0].last_used_ms, Some(3 * MINUTE));
+    assert_eq!(control.list_service_accounts(None).unwrap()[0].last_used_ms, Some(13));
+}
+
+#[test]
+fn a_job_that_fails_leaves_nothing_behind() {
+    let (dir, control) = store();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    db.execute_batch(
+        "CREATE TRIGGER third BEFORE INSERT ON accounting WHEN NEW.events = 3 BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    .unwrap();
+    let rows = [row(1, project(1), Kind::Received, 1, 0), row(2, project(1), Kind::Received, 3, 0)];
+    assert!(control.record_accounting(&rows).is_err());
+    assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals, Counts::default());
+    db.execute_batch("DROP TRIGGER third").unwrap();
+    control.record_accounting(&rows).unwrap();
+}
+
+#[test]
+fn a_full_store_says_so_and_heals() {
+    let (dir, control) = store();
+    control.create_project(&brought(1, "t")).unwrap();
+    drop(control);
+    // As full as a disk: SQLite may not add a page.
+    let control = Control::open_with(dir.path(), options(NOW_MS)).unwrap();
+    control.limit_pages_for_tests(Some(1)).unwrap();
+    let mut refused = None;
+    for minute in 0..5000 {
+        if let Err(error) =
+            control.record_accounting(&[row(minute, project(minute + 1), Kind::Received, 1, 1)])
+        {
+            refused = Some((minute, error));
+            break;
+        }
+    }
+    let (minute, error) = refused.expect("a page holds fewer rows");
+    assert!(error.is_full(), "{error:?}");
+    assert!(error.to_string().contains("no space left to write"), "{error}");
+    assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals.received, minute, "it still answers");
+    control.limit_pages_for_tests(None).unwrap();
+    control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 1)]).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_accounting_sums_like_a_plain_list(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..6_u64, 0..3_u64, 0..5_usize, 0..9_u64, 0..9_u64), 0..12), 1..6),
+        pruned_at in 0..6_u64,
+    ) {
+        let kinds = [Kind::Received, Kind::Stored, Kind::Rejected(Reason::Empty), Kind::Dropped(Rule::Ignored), Kind::Unaccounted];
+        let dir = tempfile::tempdir().unwrap();
+        let control = Control::open_with(dir.path(), options(DAY + pruned_at * MINUTE)).unwrap();
+        let mut model: BTreeMap<Owner, Counts> = BTreeMap::new();
+        for batch in batches {
+            let rows: Vec<Row> = batch
+                .into_iter()
+                .map(|(minute, owner, kind, events, bytes)| {
+                    let owner = if owner == 0 { Owner::Unclaimed } else { project(owner) };
+                    let bytes = if kind < 2 { bytes } else { 0 };
+                    row(1 + minute, owner, kinds[kind], events, bytes)
+                })
+                .collect();
+            for row in &rows {
+                model.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
+            }
+            control.record_accounting(&rows).unwrap();
+            control.prune(Keep { accounting_days: 1, audit_days: 1 }).unwrap();
+        }
+        model.retain(|_, counts| *counts != Counts::default());
+        let owners = control.stats(&StatsFilter::default()).unwrap().owners;
+        let owners: BTreeMap<Owner, Counts> = owners
+            .into_iter()
+            .map(|stats| (stats.owner, stats.counts))
+            .filter(|(_, counts)| *counts != Counts::default())
+            .collect();
+        prop_assert_eq!(owners, model);
+    }
+}

@@ -1,0 +1,151 @@
+//! Opening a store: the key beside it, older and newer versions, damage.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
+
+use crate::common::{brought, named, open, store};
+use forebay_control::{Control, Keyring, OpenError, StoreError};
+
+#[test]
+fn a_store_that_is_not_there_is_made_or_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Control::open_existing(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Missing { .. }));
+    assert!(error.to_string().contains("is --data-dir right?"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "asking made nothing");
+    let below = dir.path().join("made/as/needed");
+    open(&below);
+    assert!(Control::open_existing(&below).is_ok());
+}
+
+#[test]
+fn the_key_and_the_store_are_for_their_owner_alone() {
+    let (dir, _control) = store();
+    for file in ["control.db", "control.db-wal", "keys/server.key"] {
+        let mode = fs::metadata(dir.path().join(file)).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{file} {mode:o}");
+    }
+    assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1, "no temporary file stays");
+}
+
+#[test]
+fn a_key_that_is_missing_open_short_or_wrong_is_refused() {
+    let other = store();
+    type Spoil = fn(&std::path::Path, &std::path::Path);
+    let cases: [(Spoil, &str); 5] = [
+        (|key, _| fs::remove_file(key).unwrap(), "server.key is missing, and control.db holds credentials"),
+        (|key, _| chmod(key, 0o640), "may be read by others than its owner (mode 0640); `chmod 600` it"),
+        (|key, _| chmod(key, 0o604), "(mode 0604)"),
+        (|key, _| fs::write(key, b"short").unwrap(), "is 5 bytes long, a key is 32"),
+        (
+            |key, other| {
+                fs::copy(other, key).unwrap();
+            },
+            "is not the key that the credentials in",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let (dir, control) = store();
+        control.create_project(&named("p")).unwrap();
+        drop(control);
+        let key = Keyring::path(dir.path());
+        spoil(&key, &Keyring::path(other.0.path()));
+        let error = Control::open(dir.path()).err().expect(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!key.exists() || fs::metadata(&key).unwrap().len() <= 32, "nothing was replaced");
+    }
+}
+
+fn chmod(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_same_key_recognises_the_same_credential_after_a_restart() {
+    let (dir, control) = store();
+    let mac = control.mac(b"credential");
+    assert_eq!(open(dir.path()).mac(b"credential"), mac);
+    assert_ne!(control.mac(b"Credential"), mac);
+    assert_ne!(store().1.mac(b"credential"), mac, "under another key");
+}
+
+#[test]
+fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
+    let migrations = [
+        include_str!("../../src/schema/1_projects.sql"),
+        include_str!("../../src/schema/2_accounting.sql"),
+        include_str!("../../src/schema/3_lookup_tables.sql"),
+    ];
+    for version in 1..=migrations.len() {
+        let (dir, control) = store();
+        control.create_project(&brought(7, "kept")).unwrap();
+        let before = control.snapshot().unwrap();
+        drop(control);
+        // Back to how that version made it: what later ones added is taken away.
+        let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+        for later in &migrations[version..] {
+            for table in later.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")) {
+                db.execute_batch(&format!("DROP TABLE {}", table.trim_end_matches(" ("))).unwrap();
+            }
+        }
+        db.pragma_update(None, "user_version", version).unwrap();
+        drop(db);
+
+        let control = open(dir.path());
+        assert_eq!(control.snapshot().unwrap(), before, "from version {version}");
+        control.stats(&forebay_control::StatsFilter::default()).unwrap();
+        control.rejects(None, 1).unwrap();
+        control.list_lookup_tables(before.projects[0].id).unwrap();
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_alone() {
+    let (dir, control) = store();
+    drop(control);
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let error = Control::open(dir.path()).err().unwrap();
+    assert!(error.to_string().contains("has version 99, this program knows versions up to 3"), "{error}");
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
+}
+
+#[test]
+fn a_file_that_is_no_store_is_called_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(Control::path(dir.path()), b"not a database, but long enough to look like one".repeat(100))
+        .unwrap();
+    let error = Control::open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Store(StoreError::Damaged { .. })), "{error:?}");
+}
+
+#[test]
+fn a_store_held_by_another_process_says_so_and_a_full_one_too() {
+    let (dir, control) = store();
+    control.create_project(&brought(1, "t")).unwrap();
+    drop(control);
+    let quick =
+        forebay_control::Options { busy_timeout: std::time::Duration::ZERO, ..crate::common::options(0) };
+    let control = Control::open_with(dir.path(), quick).unwrap();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = control.rename_project(1, "x").unwrap_err();
+    assert!(error.to_string().contains("is held by another process; try again"), "{error}");
+    db.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(control.show_project(1).unwrap().name, "project 1");
+    control.rename_project(1, "x").unwrap();
+}
+
+#[test]
+fn an_organisation_keeps_an_owner_whoever_asks() {
+    let (dir, control) = store();
+    control.create_project(&named("p")).unwrap();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    let error = db.execute("DELETE FROM organisation_owners", []).unwrap_err();
+    assert!(error.to_string().contains("an organisation has at least one owner"));
+    db.execute("INSERT INTO organisation_owners VALUES (1, 'another', 0)", []).unwrap();
+    assert_eq!(db.execute("DELETE FROM organisation_owners WHERE owner = 'another'", []).unwrap(), 1);
+}
