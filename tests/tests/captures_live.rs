@@ -209,7 +209,8 @@ impl Row {
 }
 
 /// The part of the strict rules that captures of mixpanel-utils meet: a time that is neither missing nor of the
-/// future, an insert id of letters, digits and hyphens, and no lone surrogate (which reads as U+FFFD).
+/// future, an insert id of letters, digits and hyphens, no lone surrogate (which reads as U+FFFD), and objects no more
+/// than three deep.
 fn is_strictly_good(record: &Json) -> bool {
     let now = now_ms().to_string().parse::<f64>().expect("a number");
     let time = record.at("properties.time").and_then(Json::as_f64);
@@ -219,6 +220,16 @@ fn is_strictly_good(record: &Json) -> bool {
     time.is_some_and(|t| t <= now + 3_600_000.0)
         && id.is_some_and(|id| id.len() <= 36 && id.chars().all(letters))
         && !record.to_string().contains(char::REPLACEMENT_CHARACTER)
+        && record.get("properties").is_some_and(|properties| depth(properties) <= 4)
+}
+
+/// How many objects deep a value is.
+fn depth(value: &Json) -> usize {
+    match value {
+        Json::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        Json::Array(elements) => elements.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// What a browser would miss in the answer, for requests that name their origin.

@@ -313,8 +313,8 @@ fn what_is_refused_is_explained() {
         ),
         (&["export", "--project", "999", "--from-date", "2026-01-01", "--to-date", "2026-01-01"], &["999"]),
         (&["log", "cat", "--from", "nonsense"], &["nonsense"]),
-        (&["log", "repair"], &["run"]),
-        (&["serve", "--listen", "127.0.0.1:0"], &["lock"]),
+        (&["log", "repair"], &["another process", "stop it"]),
+        (&["serve", "--listen", "127.0.0.1:0"], &["another process", "lock"]),
         (&["nonsense"], &["nonsense"]),
     ];
     for (args, says) in cases {

@@ -47,7 +47,7 @@ fn addrs(nodes: &[Node; 2]) -> ([SocketAddr; 2], [SocketAddr; 2]) {
 
 /// Changes that give the balancer's clients addresses of the internet and its own sockets that of the trusted network.
 const HAPROXY_TEST: [(&str, &str); 2] = [
-    ("bind :80\n", "bind :80\n    option http-keep-alive\n"),
+    ("    maxconn 20000\n", "    maxconn 2000\n"),
     ("default-server inter 1s", "default-server source 127.0.0.2 inter 200ms"),
 ];
 
@@ -107,14 +107,14 @@ fn haproxy_tells_the_client_by_x_forwarded_for() {
 
 fn haproxy_with_proxy_protocol(version: &str) {
     let nodes = two_nodes("proxy_protocol = \"v1v2\"");
-    let own_header = format!("# default-server {version} http-reuse never");
+    let own_header = format!("default-server {version}\n");
     let balancer = haproxy(
         &nodes,
         &[
             ("bind :80\n", "bind :80\n    tcp-request connection expect-proxy layer4\n"),
             ("    option forwardfor\n", ""),
-            ("# default-server send-proxy-v2 http-reuse never", &own_header),
-            (&own_header, &own_header[2..]),
+            ("# default-server send-proxy-v2\n", &own_header),
+            ("# http-reuse never", "http-reuse never"),
         ],
     );
     check_client_address(&nodes, &balancer);

@@ -27,7 +27,7 @@ const scenarios = {
   // An old browser: the answer is a script that calls back.
   jsonp: { config: { batch_requests: false }, before: 'delete window.XMLHttpRequest;', act: 'each(5);', done: 'called(5)' },
   // Fire and forget: the browser's own word that the request was made is all there is.
-  img: { config: { batch_requests: false, img: true }, act: 'each(3);', done: 'images(3)' },
+  img: { config: { batch_requests: false, img: true, api_method: 'GET' }, act: 'each(3);', done: 'images(3)' },
   beacon: { config: { batch_requests: false, api_transport: 'sendBeacon' }, act: 'each(3);', done: 'called(3)', answers: 3 },
   // The page goes away before the batch was due; the next page has no SDK.
   unload: { config: { batch_flush_interval_ms: 600000 }, act: 'many(7);', done: 'queued(7)', leave: true },
