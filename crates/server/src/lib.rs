@@ -86,18 +86,15 @@ impl Server {
         // First of all: it takes the lock of the directory.
         let (log, recovery) =
             Log::open(log_config).map_err(ServerError::of(format!("open the log in {shown}")))?;
+        // Before a first project is made, whose token is shown only when everything has worked.
+        let listeners = Listeners::bind(&config.http.listen, config.http.admin_listen, config.http.backlog)
+            .map_err(ServerError::of("start listening"))?;
         let options = Options { clock: Arc::clone(&clock), ..Options::default() };
         let control = Control::open_with(&dir, options);
         let control = Arc::new(control.map_err(ServerError::of(format!("open the registry in {shown}")))?);
         let using = format!("use the registry in {shown}");
         let first_project = control.ensure_first_project().map_err(ServerError::of(using.as_str()))?;
-        let interrupted = control.close_books().map_err(ServerError::of(using.as_str()))?;
-        if interrupted > 0 {
-            tracing::warn!(
-                events = interrupted,
-                "the last process ended before it booked these; they count as interrupted"
-            );
-        }
+        close_books(&control);
         let ledger = Ledger::new(LedgerLimits::default());
         let registry = Arc::new(Registry::new(Arc::clone(&ledger), move |project| lane_of(project, lanes)));
         let (snapshot, watch) = control.watch().map_err(ServerError::of(using.as_str()))?;
@@ -115,8 +112,6 @@ impl Server {
         };
         let collector =
             Collector::new(config.http.clone(), parts).map_err(ServerError::of("use the configuration"))?;
-        let listeners = Listeners::bind(&config.http.listen, config.http.admin_listen, config.http.backlog)
-            .map_err(ServerError::of("start listening"))?;
         let bookkeeper = Bookkeeper::start(control, Arc::clone(&ledger), clock)
             .map_err(ServerError::of("start a thread"))?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
@@ -132,6 +127,23 @@ impl Server {
             first_project,
         };
         Ok(Running { http, collector, bookkeeper, watcher, report })
+    }
+}
+
+/// Judges what the last process left without a verdict. A full disk must not keep the server from starting:
+/// the books then stay open until the next start.
+fn close_books(control: &Control) {
+    match control.close_books() {
+        Ok(0) => {}
+        Ok(events) => {
+            tracing::warn!(
+                events,
+                "the last process ended before it booked these; they count as interrupted"
+            );
+        }
+        Err(e) => {
+            tracing::error!(error = chain(&e), "the accounting of the last process cannot be closed now")
+        }
     }
 }
 
@@ -196,7 +208,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         // Some errors repeat their cause in their own words.
-        if !text.ends_with(&inner_text) {
+        if !text.contains(&inner_text) {
             text.push_str(": ");
             text.push_str(&inner_text);
         }

@@ -1,4 +1,5 @@
 //! A server in this process, a clock of the test's own: what is sent comes back out, also after a restart.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use flate2::read::GzDecoder;
 use forebay_control::{Control, NewAccount, NewProject};
@@ -70,6 +71,11 @@ fn dechunked(mut bytes: &[u8]) -> Vec<u8> {
         body.extend_from_slice(&bytes[..size]);
         bytes = &bytes[size + 2..];
     }
+}
+
+/// Whether a chunked answer came to its end.
+fn is_whole(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\r\n0\r\n\r\n") || bytes.ends_with(b"\r\n\r\n0\r\n\r\n")
 }
 
 fn post(addr: SocketAddr, target: &str, headers: &str, body: &str) -> Answer {
@@ -212,6 +218,40 @@ fn unclaimed_events_are_read_once_their_token_has_a_project() {
     let stats = control.stats(&forebay_control::StatsFilter::default()).unwrap();
     assert!(stats.totals.balances(), "{:?}", stats.totals);
     assert_eq!(stats.totals.stored, 2);
+}
+
+#[test]
+fn an_export_that_cannot_be_completed_does_not_look_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    assert_eq!(post(addr, "/track", "", &event("tok-7", "A", "")).text(), "1");
+
+    // A folder where the segment was: it can be opened and not read.
+    let lane = dir.path().join("log").join("0000");
+    let segment = std::fs::read_dir(&lane).unwrap().map(|e| e.unwrap().path());
+    let segment = segment.filter(|p| p.extension().is_some_and(|e| e == "seg")).min().unwrap();
+    let aside = dir.path().join("aside");
+    std::fs::rename(&segment, &aside).unwrap();
+    std::fs::create_dir(&segment).unwrap();
+    let raw = |query: &str| {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        let head = "Host: t\r\nConnection: close\r\nAuthorization: Basic sec-7:";
+        write!(stream, "GET /api/2.0/export?{query} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        let mut bytes = Vec::new();
+        // A reset is as good an end as a missing last chunk.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    };
+    let broken = raw(TODAY);
+    assert!(!is_whole(&broken), "{}", String::from_utf8_lossy(&broken));
+    std::fs::remove_dir(&segment).unwrap();
+    std::fs::rename(&aside, &segment).unwrap();
+    assert!(is_whole(&raw(TODAY)));
+    running.stop().unwrap();
 }
 
 #[test]

@@ -48,7 +48,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 impl Export {
     pub(crate) fn run(&self, common: &Common) -> Done {
         let now_ms = system_clock()();
-        let usage = |e: &dyn std::fmt::Display| Failure::Usage(format!("{e}").replace("_date", "-date"));
+        let usage = |e: &dyn std::fmt::Display| {
+            Failure::Usage(e.to_string().replace("from_date", "--from-date").replace("to_date", "--to-date"))
+        };
         let query = Query {
             days: days(Some(&self.from_date), Some(&self.to_date), utc_day(now_ms)).map_err(|e| usage(&e))?,
             events: (!self.events.is_empty()).then(|| self.events.iter().cloned().collect()),

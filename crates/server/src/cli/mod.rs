@@ -152,11 +152,10 @@ impl Cli {
 
 impl Common {
     /// The configuration: file, environment, then these and `flags`.
-    pub(crate) fn config(&self, flags: Vec<Given>) -> Result<Config, ConfigError> {
-        self.config_from(
-            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
-            flags,
-        )
+    pub(crate) fn config(&self, flags: Vec<Given>) -> Result<Config, Failure> {
+        let variables = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
+        self.config_from(variables, flags).map_err(|e| Failure::Usage(e.0))
     }
 
     fn config_from(
@@ -170,13 +169,18 @@ impl Common {
         let path = self.config.clone().or(named.filter(|p| !p.as_os_str().is_empty()));
         let mut given = path.as_deref().map(source::file).transpose()?.unwrap_or_default();
         given.extend(source::environment(variables, &crate::config::keys::names()));
-        given.extend(self.data_dir.iter().map(|dir| flag("data_dir", "--data-dir", dir.to_string_lossy())));
         given.extend(flags);
-        Config::from_given(&given)
+        let mut config = Config::from_given(&given)?;
+        // Not as text: a path need not be UTF-8.
+        if let Some(dir) = &self.data_dir {
+            config.data_dir.clone_from(dir);
+            config.log.dir.clone_from(dir);
+        }
+        Ok(config)
     }
 
     /// The data directory alone, for commands that need nothing else.
-    pub(crate) fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Failure> {
         Ok(self.config(Vec::new())?.data_dir)
     }
 

@@ -8,7 +8,7 @@ use super::{
 use forebay_log::{Cursor, Step, Store};
 use forebay_record::{LaneId, Seq};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     time::Duration,
 };
 
@@ -60,9 +60,9 @@ impl Tail {
             if round % REFRESH_ROUNDS == 0 {
                 owners = Owners::load(&control)?;
                 for lane in store.lanes()?.into_iter().filter(|&lane| self.select.reads(lane)) {
-                    if !cursors.contains_key(&lane) {
+                    if let Entry::Vacant(vacant) = cursors.entry(lane) {
                         let from = ends.get(&lane).copied().unwrap_or(Seq(0));
-                        cursors.insert(lane, store.cursor(lane, from, self.select.filter(&owners))?);
+                        vacant.insert(store.cursor(lane, from, self.select.filter(&owners))?);
                     }
                 }
             }

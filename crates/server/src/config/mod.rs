@@ -159,6 +159,7 @@ fn text(raw: &Raw) -> Option<&str> {
 fn texts(raw: &Raw) -> Option<Vec<String>> {
     match raw {
         Raw::List(items) => Some(items.clone()),
+        Raw::String(one) => Some(vec![one.clone()]),
         Raw::Text(s) => Some(s.split(',').map(|i| i.trim().to_owned()).filter(|i| !i.is_empty()).collect()),
         _ => None,
     }

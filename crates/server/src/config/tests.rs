@@ -48,8 +48,10 @@ fn values_reach_their_places() {
         from("http.paths.track", "/track,/t", file(1)),
         from("strict_tokens", "yes", file(1)),
         from("admin_listen", "[::1]:9", file(1)),
+        Given { key: "listen".into(), raw: Raw::String("127.0.0.1:5".into()), origin: file(1) },
     ])
     .unwrap();
+    assert_eq!(config.http.listen[0].port(), 5, "one text is a list of one");
     assert_eq!(config.log.dir, Path::new("/d"));
     assert_eq!(config.log.linger.as_micros(), 250);
     assert_eq!(config.log.retention.age.unwrap().as_secs(), 2 * 86_400);
