@@ -12,8 +12,8 @@ use crate::{
     watermark::WatermarkReader,
 };
 use forebay_record::{
-    FrameHeader, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError,
-    SegmentId, StoreId, Watermark,
+    FRAME_HEADER_BYTES, FrameHeader, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SegmentHeader,
+    SegmentHeaderError, SegmentId, StoreId, Watermark,
 };
 use std::{
     collections::BTreeMap,
@@ -89,14 +89,16 @@ impl LaneView {
     pub(crate) fn proven(&mut self) -> Result<Option<Watermark>, ReadError> {
         let ids = self.segments()?;
         for (i, &id) in ids.iter().enumerate().rev() {
-            let Ok(map) = self.map(id)? else { continue };
-            let limit =
-                map.file_len().map_err(ReadError::of("read the length of a segment in", &self.dir))?;
-            let bytes = map.bytes(limit);
+            let Some(Ok(header)) = self.header(id)? else { continue };
+            // A copy: the file may be cut by a server that starts right now.
+            let bytes = match read_used(&self.segment_path(id)) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                bytes => bytes.map_err(ReadError::of("read a segment in", &self.dir))?,
+            };
             let mut proven = Lsn(0);
-            each_frame(bytes, map.header(), |frame, _| proven = proven.max(frame.durable_lsn));
+            each_frame(&bytes, &header, |frame, _| proven = proven.max(frame.durable_lsn));
             let mut named = None;
-            each_frame(bytes, map.header(), |frame, after| {
+            each_frame(&bytes, &header, |frame, after| {
                 if frame.lsn <= proven && proven < after.lsn {
                     named = Some(after);
                 }
@@ -112,8 +114,7 @@ impl LaneView {
                 }));
             }
             // The segment was begun, so all that counts of the one before it was durable.
-            if i > 0 && map.header().base_lsn > Lsn(1) {
-                let header = map.header();
+            if i > 0 && header.base_lsn > Lsn(1) {
                 return Ok(Some(Watermark {
                     count: 0,
                     durable_lsn: Lsn(header.base_lsn.0 - 1),
@@ -237,16 +238,36 @@ fn each_frame(bytes: &[u8], header: &SegmentHeader, mut each: impl FnMut(&FrameH
 /// Reads a segment's first block without making the kernel read ahead: behind it may lie bytes that are
 /// still to be written, which must not get into the page cache in large folios.
 fn read_header_block(path: &Path) -> io::Result<Vec<u8>> {
+    read_first(&open_random(path)?, SEGMENT_HEADER_BYTES)
+}
+
+/// Reads a segment whole, unless it has no frame yet: then only its start.
+fn read_used(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_random(path)?;
+    let start = read_first(&file, SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES)?;
+    if start.iter().skip(SEGMENT_HEADER_BYTES).all(|&b| b == 0) {
+        return Ok(start);
+    }
+    let len = file.metadata()?.len();
+    read_first(&file, usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+fn open_random(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
-    let mut block = vec![0; SEGMENT_HEADER_BYTES];
+    Ok(file)
+}
+
+/// The first `len` bytes, or as many as there are.
+fn read_first(file: &File, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
     let mut read = 0;
-    while read < block.len() {
-        match file.read_at(&mut block[read..], read as u64)? {
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], read as u64)? {
             0 => break,
             n => read += n,
         }
     }
-    block.truncate(read);
-    Ok(block)
+    bytes.truncate(read);
+    Ok(bytes)
 }

@@ -41,6 +41,7 @@ mod store;
 mod store_id;
 mod supply;
 mod survey;
+mod survivors;
 mod track;
 mod verify;
 mod watermark;

@@ -8,10 +8,12 @@ use crate::{
     lane_view::{LaneView, SegmentFlaw},
     read_error::ReadError,
     segment::map::SegmentMap,
+    survivors::survivor,
     track::{Extent, Find, Found, Goal, Place, Track, as_checked},
 };
 use forebay_record::{
-    CheckedFrame, FrameKind, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, Watermark, crc32c,
+    CheckedFrame, FrameKind, Lsn, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, Seq,
+    Watermark, crc32c,
 };
 use std::ops::Range;
 
@@ -58,8 +60,11 @@ pub(crate) struct Hole {
     pub(crate) before: Option<SegmentId>,
     /// The files that stand there, and why they cannot be read.
     pub(crate) files: Vec<(SegmentId, SegmentFlaw)>,
-    /// Where the part before it ends; `None` at the beginning of the lane.
-    pub(crate) from: Option<Place>,
+    /// Where the part before it ends.
+    pub(crate) from: Place,
+    /// There is no part before it and these are not the lane's first segments: how much it held is not
+    /// known, and `from` is where it ends.
+    pub(crate) unknown: bool,
     /// What follows: the next segment, or the watermark.
     pub(crate) to: Goal,
     /// The next segment's header.
@@ -68,13 +73,16 @@ pub(crate) struct Hole {
 
 impl Hole {
     pub(crate) fn lsns(&self) -> Range<u64> {
-        self.from.map_or(self.to.lsn, |from| from.lsn).0..self.to.lsn.0
+        self.from.lsn.0..self.to.lsn.0
     }
 
     pub(crate) fn seqs(&self) -> Range<u64> {
-        self.from.map_or(self.to.seq, |from| from.seq).0..self.to.seq.0
+        self.from.seq.0..self.to.seq.0
     }
 }
+
+/// In front of a lane's first frame.
+const LANE_START: Place = Place { position: SEGMENT_HEADER_BYTES, lsn: Lsn(1), seq: Seq(0), prev_crc: 0 };
 
 /// Bytes between two calls of a progress function.
 const PROGRESS_BYTES: usize = 4 << 20;
@@ -115,8 +123,20 @@ pub(crate) fn survey(
         let to = header.map_or(Goal::of_watermark(mark), |header| Goal::of_successor(&header, true));
         let from = before.map(|(_, place)| place);
         if !files.is_empty() || from.is_some_and(|from| from.lsn < to.lsn) {
-            let before = before.map(|(id, _)| id);
-            each(view, Part::Hole(Hole { before, files, from, to, next: header }))?;
+            let at_start = files.first().is_some_and(|(id, _)| *id == SegmentId(1));
+            let known = from.or(at_start.then_some(LANE_START));
+            // If there is nothing else to go on from, a loss of one frame without records keeps the place.
+            let frames = u64::from(header.is_none());
+            let lsn = Lsn(to.lsn.0.saturating_sub(frames));
+            let hole = Hole {
+                before: before.map(|(id, _)| id),
+                files,
+                from: known.unwrap_or(Place { lsn, seq: to.seq, ..LANE_START }),
+                unknown: known.is_none(),
+                to,
+                next: header,
+            };
+            each(view, Part::Hole(hole))?;
         }
         let Some(id) = successor else { return Ok(()) };
         at = until + 1;
@@ -176,7 +196,11 @@ fn survey_segment(
     let mut track = Track { bytes, salt, place: Place::first(map.header()), goal };
     let (mut extents, mut told) = (Vec::new(), 0);
     loop {
-        match track.next(&|_| true) {
+        let find = match complete {
+            true => track.next_among(&|_| true, &|from, least| survivor(&map, limit, from, least)),
+            false => track.next(&|_| true),
+        };
+        match find {
             Find::Frame(found) => checks.frame(&found, &track.place, bytes),
             Find::Damage(extent) => {
                 checks.summed = None;

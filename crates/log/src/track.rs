@@ -130,6 +130,9 @@ pub(crate) enum Find {
 /// Which payloads are checked.
 pub(crate) type Want<'w> = &'w dyn Fn(&FrameHeader) -> bool;
 
+/// Finds the next frame behind a position, with at least this lsn, that stands whole.
+pub(crate) type Survivors<'s> = &'s dyn Fn(usize, Lsn) -> Option<(usize, FrameHeader)>;
+
 /// The frames of one segment from a place on.
 #[derive(Clone, Debug)]
 pub(crate) struct Track<'a> {
@@ -150,12 +153,27 @@ enum Stop {
 impl<'a> Track<'a> {
     /// The next frame, or what stands in its way. `want` says whose payload is to be checked.
     pub(crate) fn next(&mut self, want: Want<'_>) -> Find {
+        let (bytes, salt) = (self.bytes, self.salt);
+        self.next_among(want, &|from, least| {
+            let frame = resync(bytes, salt, from as u64, least)?;
+            Some((usize::try_from(frame.position).ok()?, frame.header))
+        })
+    }
+
+    /// As [`Track::next`], where looking through all of `bytes` for what survived damage is not allowed:
+    /// `survivors` does that.
+    pub(crate) fn next_among(&mut self, want: Want<'_>, survivors: Survivors<'_>) -> Find {
         if self.goal.is_some_and(|goal| self.place.lsn >= goal.lsn) {
             return Find::End;
         }
         match self.look(want) {
             Ok((found, after)) => {
                 self.place = after;
+                if found.header.kind == FrameKind::Seal {
+                    // Nothing follows in this segment, whatever lies there.
+                    let Place { lsn, seq, prev_crc, .. } = after;
+                    self.goal = Some(Goal { lsn, seq, prev_crc, exact: true });
+                }
                 Find::Frame(found)
             }
             Err(Stop::Spoilt(found, flaw)) => {
@@ -163,8 +181,8 @@ impl<'a> Track<'a> {
                 self.place = after(before, &found, None);
                 Find::Damage(self.extent(before, flaw))
             }
-            Err(Stop::Nothing) => self.recover(Flaw::Missing),
-            Err(Stop::Unknown(damage)) => self.recover(Flaw::Frame(damage)),
+            Err(Stop::Nothing) => self.recover(Flaw::Missing, survivors),
+            Err(Stop::Unknown(damage)) => self.recover(Flaw::Frame(damage), survivors),
         }
     }
 
@@ -201,20 +219,16 @@ impl<'a> Track<'a> {
     }
 
     /// Goes on behind damage whose end is not known.
-    fn recover(&mut self, flaw: Flaw) -> Find {
+    fn recover(&mut self, flaw: Flaw, survivors: Survivors<'_>) -> Find {
         let before = self.place;
         let bound =
             self.goal.unwrap_or(Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), prev_crc: 0, exact: false });
-        let mut from = before.position as u64;
-        while let Some(frame) = resync(self.bytes, self.salt, from, before.lsn.next()) {
-            from = frame.position;
-            if frame.header.lsn < bound.lsn && (before.seq..=bound.seq).contains(&frame.header.first_seq) {
-                self.place = Place {
-                    position: usize::try_from(frame.position).unwrap_or(usize::MAX),
-                    lsn: frame.header.lsn,
-                    seq: frame.header.first_seq,
-                    prev_crc: frame.header.prev_crc,
-                };
+        let mut from = before.position;
+        while let Some((position, frame)) = survivors(from, before.lsn.next()) {
+            from = position;
+            if frame.lsn < bound.lsn && (before.seq..=bound.seq).contains(&frame.first_seq) {
+                let (lsn, seq, prev_crc) = (frame.lsn, frame.first_seq, frame.prev_crc);
+                self.place = Place { position, lsn, seq, prev_crc };
                 return Find::Damage(self.extent(before, flaw));
             }
         }

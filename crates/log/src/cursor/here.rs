@@ -6,6 +6,7 @@ use crate::{
     index::{Posting, Waypoint},
     lane_view::Successor,
     segment::map::SegmentMap,
+    survivors::survivor,
     track::{Extent, Find, Found, Goal, Place, Track, check_payload},
 };
 use forebay_record::{
@@ -119,7 +120,11 @@ impl Here {
                 && filter.wants_header(header)
         };
         loop {
-            let find = track.next(&wanted);
+            let find = match self.complete {
+                // The unused bytes behind the last frame may be given back while we look.
+                true => track.next_among(&wanted, &|from, least| survivor(&map, self.limit, from, least)),
+                false => track.next(&wanted),
+            };
             self.place = track.place;
             match find {
                 Find::End => return None,

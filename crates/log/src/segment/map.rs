@@ -5,12 +5,13 @@
 //!   limit that the caller took from the lane's watermark (or of a segment that nobody writes).
 //! * A file may become shorter behind its last durable byte (a cut tail, the unused end of a sealed
 //!   segment): for a segment that the watermark has moved past, ask [`SegmentMap::file_len`] again, since
-//!   touching mapped bytes behind a file's end kills the process.
+//!   touching mapped bytes behind a file's end kills the process. Bytes that no frame is known to cover are
+//!   read with [`SegmentMap::read_at`].
 #![expect(unsafe_code, reason = "the memory map for reading; every other module sees only slices")]
 
 use forebay_record::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError};
 use memmap2::{MmapOptions, MmapRaw};
-use std::{fmt, fs::File, io, path::Path, slice};
+use std::{fmt, fs::File, io, os::unix::fs::FileExt as _, path::Path, slice};
 
 /// A segment's bytes, shared with the page cache.
 pub struct SegmentMap {
@@ -106,6 +107,22 @@ impl SegmentMap {
         // SAFETY: within the map; by this method's contract the file is that long and nobody writes
         // below `limit` any more. A bit that the disk flips is caught by the frames' checksums.
         unsafe { slice::from_raw_parts(self.map.as_ptr(), len) }
+    }
+
+    /// Reads from the file, not through the map, what there is at `offset`: for bytes that may be cut off
+    /// at this moment, where a touch of the map would kill the process.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match self.file.read_at(&mut buffer[read..], offset + read as u64)? {
+                0 => break,
+                n => read += n,
+            }
+        }
+        Ok(read)
     }
 
     /// Tells the kernel that this will be read once, front to back: only for a segment that is not written
