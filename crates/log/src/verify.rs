@@ -5,6 +5,8 @@
 //! start cuts it. A live store is checked up to its watermarks as they stand when each lane's turn comes.
 
 #[cfg(test)]
+mod proptests;
+#[cfg(test)]
 mod tests;
 
 use crate::{
@@ -284,7 +286,7 @@ pub(crate) fn hole_damage(view: &LaneView, hole: &Hole, mark: &Watermark) -> Vec
         let file = view.segment_path(*id);
         let (lsns, seqs, records_lost) = lost.take().unwrap_or((0..0, 0..0, 0));
         let bytes = 0..fs::metadata(&file).map_or(0, |m| m.len());
-        let unknown = if hole.from.is_none() { "; how many events it held is not known" } else { "" };
+        let unknown = if hole.unknown { "; how many events it held is not known" } else { "" };
         DamageReport { file, bytes, lsns, seqs, records_lost, what: format!("{flaw}{unknown}") }
     });
     reports.collect()

@@ -6,7 +6,7 @@ use crate::{
     lane_view::{LaneView, SegmentFlaw},
     layout,
     survey::{Hole, Surveyed},
-    track::{Extent, Flaw, Goal, Place},
+    track::{Extent, Flaw, Goal},
     verify::range,
 };
 use forebay_record::{
@@ -272,12 +272,7 @@ fn filler_id(hole: &Hole, mark: &Watermark) -> Option<SegmentId> {
 fn filler_bytes(view: &LaneView, hole: &Hole, mark: &Watermark, id: SegmentId) -> io::Result<Vec<u8>> {
     let mut salt = [0; 8];
     getrandom::fill(&mut salt).map_err(|e| io::Error::other(e.to_string()))?;
-    let from = hole.from.unwrap_or(Place {
-        position: SEGMENT_HEADER_BYTES,
-        lsn: Lsn(hole.to.lsn.0.saturating_sub(1)),
-        seq: hole.to.seq,
-        prev_crc: 0,
-    });
+    let from = hole.from;
     let end = match hole.next {
         None if mark.end != u64::MAX => usize::try_from(mark.end).unwrap_or(usize::MAX),
         _ => SEGMENT_HEADER_BYTES + GROUP_ALIGN,

@@ -233,7 +233,7 @@ fn a_bad_index_is_named_and_made_anew() {
 
 #[test]
 fn a_segment_that_is_gone_or_unreadable_is_filled_with_a_loss() {
-    for (segment, gone) in [(2, true), (2, false), (3, true), (3, false)] {
+    for (segment, gone) in [(1, false), (2, true), (2, false), (3, true), (3, false)] {
         let dir = dir();
         let lane = three_segments(dir.path());
         let path = lane.segment_path(segment);
@@ -259,20 +259,37 @@ fn a_segment_that_is_gone_or_unreadable_is_filled_with_a_loss() {
 }
 
 #[test]
-fn an_unreadable_first_segment_is_moved_away() {
+fn an_unreadable_segment_with_nothing_before_it_is_moved_away() {
     let dir = dir();
     let lane = three_segments(dir.path());
-    flip(&lane.segment_path(1), 60);
+    fs::remove_file(lane.segment_path(1)).expect("removed, as retention does");
+    flip(&lane.segment_path(2), 60);
     let report = verified(dir.path());
     assert!(report.damage().any(|(_, d)| d.what.contains("not known")), "{report:?}");
     let done = repaired(dir.path(), RepairChoice::AcceptLoss);
     assert_eq!(done.actions[0].step, RepairStep::SetAside);
     assert!(done.actions[0].kept.as_ref().is_some_and(|kept| kept.exists()));
     assert!(verified(dir.path()).is_clean());
-    let kept: Vec<_> = lane.written.iter().filter(|w| w.segment > 1).collect();
+    let kept: Vec<_> = lane.written.iter().filter(|w| w.segment > 2).collect();
     let mut expected = vec![Got::Gap(0, kept[0].seq, GapReason::Retention)];
     expected.extend(records(kept));
     assert_eq!(read(dir.path()), expected);
+}
+
+#[test]
+fn a_lane_of_unreadable_segments_keeps_its_place() {
+    let dir = dir();
+    let lane = three_segments(dir.path());
+    fs::remove_file(lane.segment_path(1)).expect("removed, as retention does");
+    flip(&lane.segment_path(2), 60);
+    flip(&lane.segment_path(3), 60);
+    assert_eq!(verified(dir.path()).damage().count(), 2);
+    repaired(dir.path(), RepairChoice::AcceptLoss);
+    let after = verified(dir.path());
+    assert!(after.is_clean(), "{after:?}");
+    let end = lane.written.len() as u64;
+    assert_eq!(after.lanes[0].next_seq, end);
+    assert_eq!(read(dir.path()), [Got::Gap(0, end, GapReason::Retention)]);
 }
 
 #[test]
