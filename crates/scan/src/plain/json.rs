@@ -57,16 +57,16 @@ impl Node {
 /// The one JSON value in `text[range]`, if that is what it holds.
 #[must_use]
 pub fn parse(text: &[u8], range: Range<usize>, depth_max: usize) -> Option<Node> {
+    let piece = &text[range.clone()];
     // Whatever is not ASCII can only stand in a string, and is none of the names looked for.
-    let is_utf8 = std::str::from_utf8(text).is_ok();
-    let masked = text[..range.end].iter().map(|b| if is_utf8 || b.is_ascii() { *b } else { b'?' });
-    let masked: Vec<u8> = masked.collect();
-    let json = std::str::from_utf8(&masked[range.start..]).ok()?;
-    if depth(json.as_bytes()) > depth_max || serde_json::from_str::<&RawValue>(json).is_err() {
+    let is_utf8 = std::str::from_utf8(piece).is_ok();
+    let masked: Vec<u8> = piece.iter().map(|b| if is_utf8 || b.is_ascii() { *b } else { b'?' }).collect();
+    let json = std::str::from_utf8(&masked).ok()?;
+    if depth(&masked) > depth_max || serde_json::from_str::<&RawValue>(json).is_err() {
         return None;
     }
     // From here on it is known to be JSON, and not deep.
-    Some(Parser { text: &masked, at: range.start }.value())
+    Some(Parser { text: &masked, at: 0, base: range.start }.value())
 }
 
 fn depth(json: &[u8]) -> usize {
@@ -90,6 +90,8 @@ fn depth(json: &[u8]) -> usize {
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
+    /// Where it stands in the whole text.
+    base: usize,
 }
 
 impl Parser<'_> {
@@ -107,7 +109,7 @@ impl Parser<'_> {
             b'{' => Tree::Object(self.list(|parser| {
                 let key_start = parser.at + 1;
                 let key = parser.string();
-                let key_span = key_start..parser.at - 1;
+                let key_span = parser.base + key_start..parser.base + parser.at - 1;
                 parser.peek();
                 parser.at += 1; // the colon
                 Member { key, key_span, value: parser.value() }
@@ -125,7 +127,7 @@ impl Parser<'_> {
                 }
             }
         };
-        Node { span: start..self.at, tree }
+        Node { span: self.base + start..self.base + self.at, tree }
     }
 
     /// What stands between the brackets under the cursor.
