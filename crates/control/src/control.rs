@@ -5,11 +5,11 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use forebay_route::Mac;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
 use crate::{Keyring, OpenError, StoreError, schema};
 
@@ -66,7 +66,13 @@ impl Control {
             let path = path.to_owned();
             move |source| StoreError::File { what, path, source }
         };
-        fs::create_dir_all(dir).map_err(failed("create the data directory", dir))?;
+        if !dir.exists() {
+            fs::create_dir_all(dir).map_err(failed("create the data directory", dir))?;
+            let parent =
+                dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let synced = fs::File::open(parent).and_then(|parent| parent.sync_all());
+            synced.map_err(failed("make durable", parent))?;
+        }
         if !path.exists() {
             // Made here and not by SQLite, for its permissions: SQLite gives its journals the same.
             let made =
@@ -297,6 +303,10 @@ impl StoreError {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full { path, source },
+            // The index of the journal could not be made larger.
+            Some(ErrorCode::SystemIoFailure) if extended(&source) == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+                StoreError::Full { path, source }
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { path, source },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Damaged { path, what: source.to_string() }
@@ -306,20 +316,44 @@ impl StoreError {
     }
 }
 
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) => Some(error.extended_code),
+        _ => None,
+    }
+}
+
 fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let wrap = |source| StoreError::of(path, source);
     let connection = Connection::open(path).map_err(wrap)?;
     connection.busy_timeout(busy_timeout).map_err(wrap)?;
+    enter_wal(&connection, busy_timeout).map_err(wrap)?;
     // Full: a commit is durable when it returns, as a credential shown once must be. The limits keep the
     // journal small after a large transaction, and the cache of each connection at 1 MiB.
     connection
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
              PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;",
         )
         .map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Switches the store to its write-ahead log. SQLite does not wait for its turn in this one case, when
+/// several processes open a new store at once; so they try again, for as long as they would wait.
+fn enter_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    let until = Instant::now() + busy_timeout;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
 }
 
 /// The key of `dir`, proven to be the one that this store's credentials are kept under.

@@ -148,6 +148,11 @@ impl Registry {
             let account = Arc::new(sorted(account));
             (Box::from(account.username.as_bytes()), account)
         }));
+        for unknown in self.ledger.unknown_tokens(usize::MAX) {
+            if self.token(&unknown.token).is_some() {
+                self.ledger.token_claimed(&unknown.token);
+            }
+        }
     }
 
     fn put_project(&self, settings: ProjectSettings) {

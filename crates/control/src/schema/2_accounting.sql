@@ -1,7 +1,8 @@
 -- Version 2: what became of every event.
 
 -- owner: a project's id, 0 for events of nobody, -1 for events under tokens of no project.
--- minute_ms 0 holds the sum of all minutes that were pruned.
+-- minute_ms 0 holds the sum of all minutes that were pruned. Older minutes are summed up by hour, in the
+-- row of the hour's first minute. No index by owner: it would take as much as the table.
 CREATE TABLE accounting (
     minute_ms INTEGER NOT NULL,
     owner     INTEGER NOT NULL,
@@ -11,8 +12,6 @@ CREATE TABLE accounting (
     bytes     INTEGER NOT NULL,
     PRIMARY KEY (minute_ms, owner, kind, reason)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX accounting_of_owner ON accounting (owner, minute_ms);
 
 CREATE TABLE refusals (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -81,25 +81,53 @@ fn an_answer_covers_what_was_asked_for() {
     }
 }
 
+const KEEP: Keep = Keep { minutes_days: 2, accounting_days: 90, accounting_rows: 1000, audit_days: 1 };
+
+fn rows_kept(dir: &std::path::Path) -> u64 {
+    let db = rusqlite::Connection::open(Control::path(dir)).unwrap();
+    db.query_row("SELECT count(*) FROM accounting", [], |row| row.get(0)).unwrap()
+}
+
 #[test]
-fn minutes_that_are_pruned_stay_in_the_totals() {
+fn minutes_become_hours_and_then_a_sum_and_the_totals_stay() {
     let (dir, control) = store();
-    let today = NOW_MS / MINUTE;
-    for days in [200, 100, 1, 0] {
-        let minute = today - days * DAY / MINUTE;
-        control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 2)]).unwrap();
-        control.record_accounting(&[row(minute, project(1), Kind::Stored, 1, 2)]).unwrap();
+    let now = NOW_MS / MINUTE;
+    let day = DAY / MINUTE;
+    // Two minutes of one hour each, in four ages; none is the first of its hour.
+    for age in [200 * day, 100 * day, 3 * day, 0] {
+        for minute in [now - age, now - age + 1] {
+            assert!(minute % 60 != 0 && minute % 60 != 59);
+            control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 2)]).unwrap();
+            control.record_accounting(&[row(minute, project(1), Kind::Stored, 1, 2)]).unwrap();
+        }
     }
     let before = control.stats(&StatsFilter::default()).unwrap();
-    for keep_days in [150, 50, 50] {
-        control.prune(Keep { accounting_days: keep_days, audit_days: 1 }).unwrap();
+    assert_eq!(before.totals.received, 8);
+    for accounting_days in [150, 90, 90] {
+        control.prune(Keep { accounting_days, ..KEEP }).unwrap();
         assert_eq!(control.stats(&StatsFilter::default()).unwrap(), before);
     }
+    let minutes = control.stats(&StatsFilter { minutes_max: 100, ..StatsFilter::default() }).unwrap().minutes;
+    let minutes: Vec<_> = minutes.iter().map(|m| (m.minute_ms / MINUTE, m.counts.received)).collect();
+    let hour = now - 3 * day - now % 60;
+    assert_eq!(minutes, [(hour, 2), (now, 1), (now + 1, 1)]);
+    assert_eq!(rows_kept(dir.path()), 8, "the sum, one hour and two minutes, of two kinds each");
+}
+
+#[test]
+fn the_accounting_stays_bounded_however_many_projects_are_busy() {
+    let (dir, control) = store();
+    let now = NOW_MS / MINUTE;
+    for minute in 0..30 {
+        let rows: Vec<Row> =
+            (1..=50).map(|id| row(now - 30 + minute, project(id), Kind::Received, 1, 0)).collect();
+        control.record_accounting(&rows).unwrap();
+        control.prune(KEEP).unwrap();
+        assert!(rows_kept(dir.path()) <= 1000);
+    }
     let stats = control.stats(&StatsFilter { minutes_max: 100, ..StatsFilter::default() }).unwrap();
-    assert_eq!(stats.minutes.len(), 2);
-    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
-    let rows: i64 = db.query_row("SELECT count(*) FROM accounting", [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 6, "two minutes and their sum, of two kinds each");
+    assert_eq!(stats.totals.received, 1500);
+    assert!(stats.minutes.len() >= 500, "the newest are still there: {}", stats.minutes.len());
 }
 
 #[test]
@@ -279,7 +307,7 @@ proptest! {
                 model.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
             }
             control.record_accounting(&rows).unwrap();
-            control.prune(Keep { accounting_days: 1, audit_days: 1 }).unwrap();
+            control.prune(Keep { minutes_days: 1, accounting_days: 1, ..KEEP }).unwrap();
         }
         model.retain(|_, counts| *counts != Counts::default());
         let owners = control.stats(&StatsFilter::default()).unwrap().owners;
