@@ -128,7 +128,9 @@ pub fn proxy_v2(bytes: &[u8]) -> Proxy {
     }
     let (version, command) = (bytes[12] >> 4, bytes[12] & 15);
     let (family, transport) = (bytes[13] >> 4, bytes[13] & 15);
-    if version != 2 || command > 1 || family > 3 || transport > 2 {
+    // Unspecified, or one of three families over stream or datagram; the rest is reserved.
+    let known = (family, transport) == (0, 0) || (1..=3).contains(&family) && (1..=2).contains(&transport);
+    if version != 2 || command > 1 || !known {
         return Proxy::Wrong;
     }
     let len = 16 + (usize::from(bytes[14]) << 8 | usize::from(bytes[15]));
@@ -137,6 +139,7 @@ pub fn proxy_v2(bytes: &[u8]) -> Proxy {
     let source = match family {
         1 if rest.len() < 12 => return Proxy::Wrong,
         2 if rest.len() < 36 => return Proxy::Wrong,
+        3 if rest.len() < 216 => return Proxy::Wrong,
         1 => Some((IpAddr::from([rest[0], rest[1], rest[2], rest[3]]), port(8))),
         2 => {
             let mut octets = [0; 16];
