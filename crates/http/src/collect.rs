@@ -21,7 +21,7 @@ use crate::{
 };
 use bytes::Bytes;
 use forebay_log::{Append, Outcome, Refusal};
-use forebay_record::{Endpoint, FrameKind, LaneId};
+use forebay_record::{Endpoint, FrameKind};
 use forebay_route::{Owner as Books, Project, Reason, RoutePermit, Rule, Tally};
 use forebay_scan::{Dialect, Params, Request as ScanRequest, ScanError, Scanned};
 use hyper::{
@@ -315,10 +315,11 @@ impl Intent<'_> {
         text: Bytes,
         settling: Arc<Settling>,
     ) -> Option<String> {
-        let (lane, project) = match &group.owner {
-            Owner::Project(project) => (project.lane, Some(&**project)),
-            Owner::Unknown | Owner::Nobody => (LaneId::UNCLAIMED, None),
+        let project = match &group.owner {
+            Owner::Project(project) => Some(&**project),
+            Owner::Unknown | Owner::Nobody => None,
         };
+        let lane = group.owner.lane();
         let keeps_ip = project.is_some_and(|p| p.keeps_client_ip) && group.keep.iter().any(|e| e.use_ip);
         let client_ip =
             keeps_ip.then(|| self.core.shared.config.trusted_proxies.client(self.peer, self.headers));

@@ -5,11 +5,11 @@
 //!
 //! # Invariants
 //! * Every record that the scanner counted is in exactly one group, once.
-//! * Kept records stay in the order sent.
+//! * Appended in order, the groups bring each lane its records in the order sent.
 
 use crate::verdicts;
 use bytes::Bytes;
-use forebay_record::DirectoryEntry;
+use forebay_record::{DirectoryEntry, LaneId};
 use forebay_route::{Project, Reason, Registry};
 use forebay_scan::{Invalid, Reason as Fault, Record, Scanned, Verdict};
 use std::{collections::HashMap, ops::Range, sync::Arc};
@@ -23,6 +23,16 @@ pub(crate) enum Owner {
     Unknown,
     /// Nobody: they carry no token.
     Nobody,
+}
+
+impl Owner {
+    /// Where records of this owner are appended.
+    pub(crate) fn lane(&self) -> LaneId {
+        match self {
+            Owner::Project(project) => project.lane,
+            Owner::Unknown | Owner::Nobody => LaneId::UNCLAIMED,
+        }
+    }
 }
 
 /// Records refused for one reason.
@@ -90,58 +100,121 @@ impl Group {
 }
 
 /// Sorts records that carry their own tokens.
+///
+/// The log keeps the order of a request within each lane, across its projects: where tokens of one lane take
+/// turns, each turn is a group of its own, up to [`TURNS_MAX`].
 pub(crate) fn by_token(scanned: &Scanned<'_>, registry: &Registry, tokens_max: usize) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::with_capacity(1);
+    let mut sorter = Sorter {
+        scanned,
+        registry,
+        tokens_max,
+        groups: Vec::with_capacity(1),
+        last: 0,
+        places: HashMap::new(),
+        turns: Vec::new(),
+    };
     let mut nobody = Group::new(Owner::Nobody, Bytes::new());
-    // Only filled when a second token turns up.
-    let mut places: HashMap<Bytes, usize> = HashMap::new();
-    let mut last = 0;
-    let mut routed = 0;
     for record in scanned.records {
         let token = scanned.token(record);
         if token.is_empty() {
             nobody.add(record);
-            continue;
+        } else if let Some(group) = sorter.group_of(record, token) {
+            group.add(record);
+        } else {
+            nobody.events += 1;
+            nobody.bytes += u64::from(record.entry.len);
+            nobody.refuse(Reason::Other, "token, too many different ones in one request", 1, record.range());
         }
-        if groups.get(last).is_none_or(|group| group.token != token) {
-            last = match places.get(token) {
-                Some(&place) => place,
-                None if groups.len() >= tokens_max => {
-                    nobody.events += 1;
-                    nobody.bytes += u64::from(record.entry.len);
-                    nobody.refuse(
-                        Reason::Other,
-                        "token, too many different ones in one request",
-                        1,
-                        record.range(),
-                    );
-                    continue;
-                }
-                None => {
-                    let owner = registry.token(token).map_or(Owner::Unknown, Owner::Project);
-                    if let (1, Some(first)) = (groups.len(), groups.first()) {
-                        places.insert(first.token.clone(), 0);
-                    }
-                    let token = share(&scanned.text, token);
-                    if !groups.is_empty() {
-                        places.insert(token.clone(), groups.len());
-                    }
-                    groups.push(Group::new(owner, token));
-                    groups.len() - 1
-                }
-            };
-            if groups[last].keep.capacity() == 0 {
-                groups[last].keep.reserve(if last == 0 { scanned.records.len() - routed } else { 8 });
-            }
-        }
-        routed += 1;
-        groups[last].add(record);
     }
     add_unlisted(scanned, &mut nobody);
+    let mut groups = sorter.groups;
     if nobody.events > 0 {
         groups.push(nobody);
     }
     groups
+}
+
+/// Beyond so many groups, records join an earlier group of their token: the order within the lane is then only
+/// kept for each token, and nobody can turn one request into a frame for every record.
+const TURNS_MAX: usize = 256;
+
+struct Sorter<'s> {
+    scanned: &'s Scanned<'s>,
+    registry: &'s Registry,
+    tokens_max: usize,
+    groups: Vec<Group>,
+    /// The group that had the last kept record.
+    last: usize,
+    /// The newest group of each token. Only filled when a second token turns up.
+    places: HashMap<Bytes, usize>,
+    /// The group that had the last kept record of each lane.
+    turns: Vec<(LaneId, usize)>,
+}
+
+impl Sorter<'_> {
+    /// The group that a record belongs in, or `None` for one token too many.
+    fn group_of(&mut self, record: &Record, token: &[u8]) -> Option<&mut Group> {
+        let at = match self.groups.get(self.last) {
+            Some(group) if group.token == token => self.last,
+            Some(_) => self.other_group_of(record, token)?,
+            None => self.open(self.owner_of(token), share(&self.scanned.text, token)),
+        };
+        if record.verdict == Verdict::Keep {
+            self.last = at;
+        }
+        Some(&mut self.groups[at])
+    }
+
+    fn other_group_of(&mut self, record: &Record, token: &[u8]) -> Option<usize> {
+        if self.places.is_empty() {
+            for (at, group) in self.groups.iter().enumerate() {
+                self.places.insert(group.token.clone(), at);
+                self.turns.push((group.owner.lane(), at));
+            }
+        }
+        let place = self.places.get(token).copied();
+        if place.is_none() && self.places.len() >= self.tokens_max {
+            return None;
+        }
+        let lane = match place {
+            Some(at) => self.groups[at].owner.lane(),
+            None => self.owner_of(token).lane(),
+        };
+        let turn = self.turns.iter().position(|(of, _)| *of == lane);
+        let is_its_turn = place.is_some() && turn.map(|turn| self.turns[turn].1) == place;
+        let at = match place {
+            Some(at) if is_its_turn || record.verdict != Verdict::Keep || self.groups.len() >= TURNS_MAX => {
+                at
+            }
+            Some(at) => {
+                let Group { owner, token, .. } = &self.groups[at];
+                self.open(owner.clone(), token.clone())
+            }
+            None => self.open(self.owner_of(token), share(&self.scanned.text, token)),
+        };
+        self.places.insert(self.groups[at].token.clone(), at);
+        if record.verdict == Verdict::Keep {
+            match turn {
+                Some(turn) => self.turns[turn].1 = at,
+                None => self.turns.push((lane, at)),
+            }
+        }
+        Some(at)
+    }
+
+    fn owner_of(&self, token: &[u8]) -> Owner {
+        self.registry.token(token).map_or(Owner::Unknown, Owner::Project)
+    }
+
+    fn open(&mut self, owner: Owner, token: Bytes) -> usize {
+        let mut group = Group::new(owner, token);
+        if self.groups.is_empty() {
+            // Nearly always the only one.
+            group.keep.reserve(self.scanned.counts.kept as usize);
+        }
+        self.groups.push(group);
+        self.groups.len() - 1
+    }
 }
 
 /// Puts all records with the project that the request's credential names.
@@ -191,32 +264,34 @@ mod tests {
     use forebay_scan::{Dialect, Limits, Request, Scanner};
 
     fn registry() -> Registry {
-        let registry = Registry::new(Ledger::new(LedgerLimits::default()), |_| LaneId(0));
-        registry.apply(Change::Project(ProjectSettings {
-            id: ProjectId::new(7).unwrap(),
-            name: "known".into(),
-            tokens: vec![b"known".as_slice().into()],
-            api_key_mac: None,
-            api_secret_mac: None,
-            accepts_events: true,
-            keeps_client_ip: true,
-            id_merge: IdMerge::Original,
-            retention_days: None,
-            created_at_ms: 0,
-        }));
+        let lane_of = |id: ProjectId| LaneId((id.as_u64() % 2) as u16);
+        let registry = Registry::new(Ledger::new(LedgerLimits::default()), lane_of);
+        for (id, token) in [(7, "known"), (9, "same lane"), (8, "other lane")] {
+            registry.apply(Change::Project(ProjectSettings {
+                id: ProjectId::new(id).unwrap(),
+                name: token.into(),
+                tokens: vec![token.as_bytes().into()],
+                api_key_mac: None,
+                api_secret_mac: None,
+                accepts_events: true,
+                keeps_client_ip: true,
+                id_merge: IdMerge::Original,
+                retention_days: None,
+                created_at_ms: 0,
+            }));
+        }
         registry
+    }
+
+    fn record(text: &str) -> String {
+        let (token, name) = text.split_once(':').unwrap();
+        format!(r#"{{"event":"{name}","properties":{{"token":"{token}"}}}}"#)
     }
 
     /// Each record is written `token:name`, and without a name it is not valid. Each group comes back as
     /// `owner token kept/refused`.
     fn check(records: &[&str], tokens_max: usize, want: &[&str]) {
-        let json: Vec<String> = records
-            .iter()
-            .map(|record| {
-                let (token, name) = record.split_once(':').unwrap();
-                format!(r#"{{"event":"{name}","properties":{{"token":"{token}"}}}}"#)
-            })
-            .collect();
+        let json: Vec<String> = records.iter().map(|text| record(text)).collect();
         let body = Bytes::from(format!("[{}]", json.join(",")));
         let mut scanner = Scanner::new(Limits { events_max: 6, ..Limits::default() });
         let scanned = scanner.scan(Request { body, ..Request::new(Dialect::Track) }).unwrap();
@@ -242,14 +317,42 @@ mod tests {
     fn records_go_to_the_owner_of_their_own_token() {
         check(&["known:a", "known:b"], 9, &["7 known 2/0"]);
         check(&["known:a", "new:b", "known:c", "new:d"], 9, &["7 known 2/0", "? new 2/0"]);
-        check(&["a:1", "b:1", "c:1", "b:2", "a:2"], 9, &["? a 2/0", "? b 2/0", "? c 1/0"]);
+        check(&["known:a", "other lane:b", "known:"], 9, &["7 known 1/1", "8 other lane 1/0"]);
         check(&["known:a", "known:", ":x"], 9, &["7 known 1/1", "-  0/1"]);
         check(&["kn\\u006fwn:a", "known:b"], 9, &["7 known 2/0"]);
     }
 
     #[test]
     fn further_tokens_than_the_limit_are_refused() {
-        check(&["a:1", "b:1", "c:1", "a:2"], 2, &["? a 2/0", "? b 1/0", "-  0/1"]);
+        check(&["a:1", "b:1", "c:1", "b:2"], 2, &["? a 1/0", "? b 2/0", "-  0/1"]);
+    }
+
+    #[test]
+    fn within_a_lane_the_order_sent_is_kept() {
+        check(
+            &["known:1", "same lane:2", "known:3", "known:4"],
+            9,
+            &["7 known 1/0", "9 same lane 1/0", "7 known 2/0"],
+        );
+        check(
+            &["known:1", "other lane:2", "known:3", "same lane:4", "other lane:5", "known:6"],
+            9,
+            &["7 known 2/0", "8 other lane 2/0", "9 same lane 1/0", "7 known 1/0"],
+        );
+        // What is not stored takes no turn.
+        check(&["a:1", "b:", "a:2", "b:", "a:3"], 9, &["? a 3/0", "? b 0/2"]);
+    }
+
+    #[test]
+    fn a_request_never_becomes_a_group_for_every_record() {
+        let turns: Vec<&str> = (0..2000).map(|i| if i % 2 == 0 { "a:x" } else { "b:x" }).collect();
+        let json: Vec<String> = turns.iter().map(|t| record(t)).collect();
+        let body = Bytes::from(format!("[{}]", json.join(",")));
+        let mut scanner = Scanner::new(Limits::default());
+        let scanned = scanner.scan(Request { body, ..Request::new(Dialect::Track) }).unwrap();
+        let groups = by_token(&scanned, &registry(), 9);
+        assert_eq!(groups.len(), TURNS_MAX);
+        assert_eq!(groups.iter().map(|g| g.keep.len()).sum::<usize>(), 2000);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod connection;
 mod core;
 pub mod cors;
 mod counters;
+mod descriptors;
 mod group;
 mod intake;
 mod io;

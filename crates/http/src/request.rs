@@ -203,3 +203,24 @@ fn label(target: Target<'_>) -> Label {
         Target::Live | Target::Ready | Target::Metrics => Label::Admin,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection;
+
+    fn two<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn three<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_holds_little() {
+        // hyper keeps room for one request's future in every connection, from its beginning to its end.
+        assert!(two(answer) <= 1280, "{} bytes for a request", two(answer));
+        assert!(three(connection::serve) <= 1280, "{} bytes for a connection", three(connection::serve));
+    }
+}

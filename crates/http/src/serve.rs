@@ -7,7 +7,7 @@
 use crate::{
     collector::Collector,
     connection::Accepted,
-    core,
+    core, descriptors,
     listener::{self, Listeners},
     mount::Mount,
 };
@@ -56,6 +56,7 @@ pub fn serve(
     collector: Arc<Collector>,
     mounts: Vec<Arc<dyn Mount>>,
 ) -> io::Result<Running> {
+    descriptors::raise(collector.config.limits.connections_max);
     let (phase, watching) = watch::channel(Phase::Open);
     let mounts: Arc<[Arc<dyn Mount>]> = mounts.into();
     let mut running = Running {

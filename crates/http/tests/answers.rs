@@ -285,3 +285,43 @@ fn receive_times_are_the_clocks() {
     assert_eq!(harness.stored()[0].u64("received_at_ms"), 1_760_000_000_123);
     harness.finish();
 }
+
+#[test]
+fn a_log_that_cannot_store_answers_503_turns_readiness_red_and_heals() {
+    let mut harness = Harness::start(|setup| {
+        setup.log.lanes = 1;
+        (setup.log.segment_bytes_min, setup.log.segment_bytes_max) = (64 << 10, 64 << 10);
+    });
+    // The lane's folder goes away: what is open can still be used up, and then nothing can be stored.
+    let lane = harness.dir().join("log/0000");
+    let away = harness.dir().join("log/away");
+    let request = Request::post("/track", event(TOKEN, &"x".repeat(8000))).header(ORIGIN.0, ORIGIN.1);
+    let (mut accepted, mut refused) = (0, 0);
+    harness.ask(&request).expect(200, "1");
+    std::fs::rename(&lane, &away).unwrap();
+    forebay_tests::eventually(Duration::from_secs(10), "readiness is red, and says why", || {
+        let answer = harness.ask(&request);
+        if answer.status == 200 {
+            accepted += 1;
+        } else {
+            refused += 1;
+            answer.expect_status(503);
+            assert_eq!(answer.header("retry-after").as_deref(), Some("2"));
+            assert_eq!(answer.header("access-control-allow-origin").as_deref(), Some(ORIGIN.1));
+        }
+        let ready = harness.ask(&Request::get("/health/ready"));
+        ready.status == 503 && ready.text().contains("lane 0 cannot store")
+    });
+    harness.ask(&Request::get("/settings")).expect_status(200);
+    std::fs::rename(&away, &lane).unwrap();
+    forebay_tests::eventually(Duration::from_secs(10), "it stores again", || {
+        let answer = harness.ask(&request);
+        refused += u64::from(answer.status != 200);
+        answer.status == 200
+    });
+    harness.ask(&Request::get("/health/ready")).expect(200, "ready\n");
+    assert_eq!(harness.stored().len(), accepted + 2);
+    let books = harness.books();
+    assert_eq!((books.stored, books.rejected_total()), (accepted as u64 + 2, refused));
+    harness.finish();
+}

@@ -9,7 +9,11 @@ use std::sync::Arc;
 
 fn start(fixture: &Json) -> Harness {
     let now_ms = fixture.u64("now_ms");
-    let harness = Harness::empty(|setup| setup.clock = Arc::new(move || now_ms));
+    let harness = Harness::empty(|setup| {
+        // One lane: the order of a request is then kept across its projects.
+        setup.log.lanes = 1;
+        setup.clock = Arc::new(move || now_ms);
+    });
     let list = |json: &Json, key: &str| json.get(key).and_then(Json::as_array).unwrap_or_default().to_vec();
     for project in list(fixture, "projects") {
         let id = project.u64("id");
