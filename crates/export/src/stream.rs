@@ -116,7 +116,8 @@ impl Job {
     }
 
     fn report(self, end: Result<(), Ended>, started: Instant) {
-        let (events, bytes, took_ms) = (self.reader.events(), self.sent, started.elapsed().as_millis());
+        let (events, bytes) = (self.reader.events(), self.sent);
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match end {
             Ok(()) => tracing::info!(events, bytes, took_ms, "export finished"),
             Err(Ended::Unread) => tracing::info!(events, bytes, took_ms, "export not read to its end"),

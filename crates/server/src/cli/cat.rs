@@ -2,7 +2,7 @@
 
 use super::{
     Common, Done, Failure,
-    select::{Owners, Select, write_record},
+    select::{Owners, Select},
 };
 use forebay_log::{Cursor, Gap, Step, Store};
 use forebay_record::{LaneId, Position, Seq};
@@ -57,9 +57,9 @@ pub(crate) fn print_next(
             if end.is_some_and(|end| frame.header().first_seq >= end) {
                 return Ok(false);
             }
-            if select.keeps(&frame, owners) {
+            if let Some(shown) = select.keeps(&frame, lane, owners) {
                 for record in frame.records() {
-                    write_record(&frame, lane, &record, owners, json, lines)?;
+                    shown.write(&record, json, lines)?;
                 }
             }
         }

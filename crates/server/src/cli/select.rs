@@ -82,88 +82,77 @@ impl Select {
         Filter { kinds, routes, event_time_ms: None }
     }
 
-    /// Is this frame one of them?
-    pub(crate) fn keeps(&self, frame: &Frame, owners: &Owners) -> bool {
-        let owner = owners.of(frame.header(), frame.token());
+    /// This frame as it is shown, if it is one of them.
+    pub(crate) fn keeps<'a>(&self, frame: &'a Frame, lane: LaneId, owners: &Owners) -> Option<Shown<'a>> {
+        let (header, token) = (frame.header(), frame.token());
+        let owner = owners.of(header, token);
         let any = self.projects.is_empty() && !self.unclaimed;
-        any || owner.map_or(self.unclaimed, |project| self.projects.contains(&project))
+        let kept = any || owner.map_or(self.unclaimed, |project| self.projects.contains(&project));
+        kept.then(|| Shown { header, lane, token, meta: frame.meta(), owner })
     }
 }
 
-/// Appends `record` as one line, for programs or for people.
-pub(crate) fn write_record(
-    frame: &Frame,
+/// What the records of a frame have in common; found out once for all of them.
+pub(crate) struct Shown<'a> {
+    header: &'a FrameHeader,
     lane: LaneId,
-    record: &Record<'_>,
-    owners: &Owners,
-    json: bool,
-    line: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let header = frame.header();
-    let owner = owners.of(header, frame.token());
-    if json {
-        json_line(frame, lane, record, owner, line)
-    } else {
-        text_line(header, lane, record, owner, line)
-    }
-}
-
-fn json_line(
-    frame: &Frame,
-    lane: LaneId,
-    record: &Record<'_>,
+    token: &'a [u8],
+    meta: &'a [u8],
     owner: Option<ProjectId>,
-    line: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let header = frame.header();
-    // The lane as a number, the unclaimed one too: programs sort by it.
-    write!(line, "{{\"lane\":{},\"seq\":{},\"project_id\":", lane.0, record.seq.0)?;
-    match owner {
-        Some(project) => write!(line, "{project}")?,
-        None => line.extend_from_slice(b"null"),
-    }
-    line.extend_from_slice(b",\"token\":");
-    serde_json::to_writer(&mut *line, &String::from_utf8_lossy(frame.token()))?;
-    write!(
-        line,
-        ",\"endpoint\":\"{}\",\"received_at_ms\":{},\"client_ip\":",
-        header.endpoint.as_str(),
-        header.received_at_ms
-    )?;
-    match header.client_ip {
-        Some(ip) => write!(line, "\"{}\"", ip.to_canonical())?,
-        None => line.extend_from_slice(b"null"),
-    }
-    if record.entry.repaired {
-        line.extend_from_slice(b",\"repaired\":true");
-    }
-    if header.kind == FrameKind::Replay {
-        line.extend_from_slice(b",\"query\":");
-        serde_json::to_writer(&mut *line, &String::from_utf8_lossy(frame.meta()))?;
-        line.extend_from_slice(b",\"body_b64\":\"");
-        line.extend_from_slice(base64_simd::STANDARD.encode_to_string(record.json).as_bytes());
-        line.extend_from_slice(b"\"}\n");
-    } else {
-        line.extend_from_slice(b",\"record\":");
-        one_line(record.json, line);
-        line.extend_from_slice(b"}\n");
-    }
-    Ok(())
 }
 
-fn text_line(
-    header: &FrameHeader,
-    lane: LaneId,
-    record: &Record<'_>,
-    owner: Option<ProjectId>,
-    line: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let owner = owner.map_or_else(|| "unclaimed".to_owned(), |p| p.to_string());
-    let what = match header.kind {
-        FrameKind::Replay => format!("({} of session replay)", out::bytes(record.json.len() as u64)),
-        _ => out::clipped(&String::from_utf8_lossy(record.json), 160),
-    };
-    let (time, endpoint) = (out::time(header.received_at_ms), header.endpoint.as_str());
-    writeln!(line, "{lane}:{:<8} {time}  {owner:<10} {endpoint:<7} {what}", record.seq.0)?;
-    Ok(())
+impl Shown<'_> {
+    /// When they were received.
+    pub(crate) fn received_at_ms(&self) -> u64 {
+        self.header.received_at_ms
+    }
+
+    /// Appends `record` as one line, for programs or for people.
+    pub(crate) fn write(&self, record: &Record<'_>, json: bool, line: &mut Vec<u8>) -> Result<(), Failure> {
+        if json { self.json_line(record, line) } else { self.text_line(record, line) }
+    }
+
+    fn json_line(&self, record: &Record<'_>, line: &mut Vec<u8>) -> Result<(), Failure> {
+        let header = self.header;
+        // The lane as a number, the unclaimed one too: programs sort by it.
+        write!(line, "{{\"lane\":{},\"seq\":{},\"project_id\":", self.lane.0, record.seq.0)?;
+        match self.owner {
+            Some(project) => write!(line, "{project}")?,
+            None => line.extend_from_slice(b"null"),
+        }
+        line.extend_from_slice(b",\"token\":");
+        serde_json::to_writer(&mut *line, &String::from_utf8_lossy(self.token))?;
+        let (endpoint, received) = (header.endpoint.as_str(), header.received_at_ms);
+        write!(line, ",\"endpoint\":\"{endpoint}\",\"received_at_ms\":{received},\"client_ip\":")?;
+        match header.client_ip {
+            Some(ip) => write!(line, "\"{}\"", ip.to_canonical())?,
+            None => line.extend_from_slice(b"null"),
+        }
+        if record.entry.repaired {
+            line.extend_from_slice(b",\"repaired\":true");
+        }
+        if header.kind == FrameKind::Replay {
+            line.extend_from_slice(b",\"query\":");
+            serde_json::to_writer(&mut *line, &String::from_utf8_lossy(self.meta))?;
+            line.extend_from_slice(b",\"body_b64\":\"");
+            line.extend_from_slice(base64_simd::STANDARD.encode_to_string(record.json).as_bytes());
+            line.extend_from_slice(b"\"}\n");
+        } else {
+            line.extend_from_slice(b",\"record\":");
+            one_line(record.json, line);
+            line.extend_from_slice(b"}\n");
+        }
+        Ok(())
+    }
+
+    fn text_line(&self, record: &Record<'_>, line: &mut Vec<u8>) -> Result<(), Failure> {
+        let owner = self.owner.map_or_else(|| "unclaimed".to_owned(), |p| p.to_string());
+        let what = match self.header.kind {
+            FrameKind::Replay => format!("({} of session replay)", out::bytes(record.json.len() as u64)),
+            _ => out::clipped(&String::from_utf8_lossy(record.json), 160),
+        };
+        let (time, endpoint) = (out::time(self.header.received_at_ms), self.header.endpoint.as_str());
+        writeln!(line, "{}:{:<8} {time}  {owner:<10} {endpoint:<7} {what}", self.lane, record.seq.0)?;
+        Ok(())
+    }
 }

@@ -47,7 +47,7 @@ impl Serve {
         }
         let config = common.config(flags)?;
         crate::logging::start(&config);
-        crate::files::raise_limit();
+        crate::files::raise_limit(config.http.limits.connections_max);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Before the server starts: a signal during recovery must not be lost.
         let (mut terminate, mut interrupt) = {

@@ -3,7 +3,7 @@
 use super::{
     Common, Done, Failure,
     cat::print_next,
-    select::{Owners, Select, write_record},
+    select::{Owners, Select},
 };
 use forebay_log::{Cursor, Step, Store};
 use forebay_record::{LaneId, Seq};
@@ -97,13 +97,11 @@ impl Tail {
                 if frame.header().first_seq >= end {
                     break;
                 }
-                if !self.select.keeps(&frame, owners) {
-                    continue;
-                }
+                let Some(shown) = self.select.keeps(&frame, lane, owners) else { continue };
                 for record in frame.records() {
                     let mut line = Vec::new();
-                    write_record(&frame, lane, &record, owners, json, &mut line)?;
-                    found.push_back((frame.header().received_at_ms, lane, record.seq, line));
+                    shown.write(&record, json, &mut line)?;
+                    found.push_back((shown.received_at_ms(), lane, record.seq, line));
                     if found.len() > self.count {
                         found.pop_front();
                     }
