@@ -17,6 +17,7 @@ mod project;
 mod select;
 mod serve;
 mod service_account;
+mod settings;
 mod tail;
 
 use crate::config::{Config, ConfigError, source};
@@ -77,6 +78,8 @@ enum Command {
     Bench(bench::Bench),
     /// Ask a running server whether it can store; exit status 0 if so
     Health(health::Health),
+    /// List every setting, and check those given
+    Settings(settings::Settings),
 }
 
 /// Why a command ends without success.
@@ -146,6 +149,7 @@ impl Cli {
             Command::Rejects(rejects) => rejects.run(common),
             Command::Bench(bench) => bench.run(common),
             Command::Health(health) => health.run(common),
+            Command::Settings(settings) => settings.run(common),
         }
     }
 }
@@ -153,30 +157,36 @@ impl Cli {
 impl Common {
     /// The configuration: file, environment, then these and `flags`.
     pub(crate) fn config(&self, flags: Vec<Given>) -> Result<Config, Failure> {
-        let variables = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
-        self.config_from(variables, flags).map_err(|e| Failure::Usage(e.0))
-    }
-
-    fn config_from(
-        &self,
-        variables: impl IntoIterator<Item = (String, String)>,
-        flags: Vec<Given>,
-    ) -> Result<Config, ConfigError> {
-        let variables: Vec<_> = variables.into_iter().collect();
-        let named =
-            variables.iter().find(|(k, _)| k == "FOREBAY_CONFIG").map(|(_, path)| PathBuf::from(path));
-        let path = self.config.clone().or(named.filter(|p| !p.as_os_str().is_empty()));
-        let mut given = path.as_deref().map(source::file).transpose()?.unwrap_or_default();
-        given.extend(source::environment(variables, &crate::config::keys::names()));
-        given.extend(flags);
-        let mut config = Config::from_given(&given)?;
+        let mut config = Config::from_given(&self.given(flags)?).map_err(|e| Failure::Usage(e.0))?;
         // Not as text: a path need not be UTF-8.
         if let Some(dir) = &self.data_dir {
             config.data_dir.clone_from(dir);
             config.log.dir.clone_from(dir);
         }
         Ok(config)
+    }
+
+    /// Every setting given, the one that counts last.
+    pub(crate) fn given(&self, flags: Vec<Given>) -> Result<Vec<Given>, Failure> {
+        let variables = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())));
+        self.given_with(variables, flags).map_err(|e| Failure::Usage(e.0))
+    }
+
+    fn given_with(
+        &self,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: Vec<Given>,
+    ) -> Result<Vec<Given>, ConfigError> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let named =
+            variables.iter().find(|(k, _)| k == "FOREBAY_CONFIG").map(|(_, path)| PathBuf::from(path));
+        let path = self.config.clone().or(named.filter(|p| !p.as_os_str().is_empty()));
+        let mut given = path.as_deref().map(source::file).transpose()?.unwrap_or_default();
+        given.extend(source::environment(variables, &crate::config::keys::names()));
+        given.extend(self.data_dir.iter().map(|dir| flag("data_dir", "--data-dir", dir.to_string_lossy())));
+        given.extend(flags);
+        Ok(given)
     }
 
     /// The data directory alone, for commands that need nothing else.

@@ -43,7 +43,8 @@ fn every_command_of_the_contract_is_understood() {
         "export --project 1 --from-date 2026-01-01 --to-date 2026-01-02 --event a --event b --out f --gzip --limit 5",
         "stats --project 1 --from 2026-01-01T00:00:00Z --minutes 5",
         "rejects --project 1 -n 3",
-        "bench disk",
+        "bench disk --group-bytes 4096 --backend mapped",
+        "settings --json",
         "health --url http://127.0.0.1:8080/health/ready",
     ] {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -76,7 +77,9 @@ fn flags_beat_the_environment_and_the_environment_beats_the_file() {
     let file = file.to_str().unwrap().to_owned();
     let lanes_and_dir = |line: &str, variables: &[(&str, &str)]| {
         let variables = variables.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
-        let config = parse(line).unwrap().common.config_from(variables, Vec::new()).unwrap();
+        let config =
+            Config::from_given(&parse(line).unwrap().common.given_with(variables, Vec::new()).unwrap())
+                .unwrap();
         (config.log.lanes, config.data_dir.display().to_string())
     };
     let named = format!("log stats --config {file}");
