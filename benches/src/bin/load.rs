@@ -4,7 +4,7 @@
 //! cargo build --release -p forebay-server -p forebay-benches --bin forebay --bin load
 //! target/release/load run                         # 1, 50 and 2000 events a request, under a minute
 //! target/release/load run --pin --rounds 9        # server on core 0, generator on core 1
-//! target/release/load run --events 1 --connections 64 --server-arg=--log-backend --server-arg=mapped
+//! FOREBAY_LOG_FLUSH_DELAY_US=5000 target/release/load run --events 1     # as on a slower disk
 //! ```
 
 use std::{
@@ -199,7 +199,7 @@ fn request(token: &str, events: usize, nth: usize) -> Vec<u8> {
 fn one_round(server: &Server, load: &Load) -> io::Result<Round> {
     let counts = || {
         let flushes = server.metric("forebay_log_flushes_total").unwrap_or(0.0);
-        (flushes, server.metric("forebay_log_committed_bytes_total").unwrap_or(0.0))
+        (flushes, server.metric("forebay_log_device_bytes_total").unwrap_or(0.0))
     };
     let (flushes_before, bytes_before) = counts();
     let cpu_before = server.cpu()?;
