@@ -52,7 +52,7 @@ pub(crate) const STEPS: &[Step] = &[
 ];
 
 /// The crates with models of their hand-offs.
-const LOOM: &[&str] = &["forebay-log"];
+const LOOM: &[&str] = &["forebay-log", "forebay-route"];
 
 /// The crate whose tests need the binary; its own unit tests do not.
 const END_TO_END: &str = "package(forebay-tests) and kind(test)";
