@@ -266,7 +266,7 @@ impl Intent<'_> {
     }
 
     /// Counts a group's records, hands the kept ones to the log, and returns what kept it from doing so.
-    fn settle(&self, scanned: &Scanned<'_>, group: Group, fate: Fate<'_>) -> Option<String> {
+    fn settle(&self, scanned: &Scanned<'_>, mut group: Group, fate: Fate<'_>) -> Option<String> {
         let shared = &self.core.shared;
         let (ledger, now_ms) = (&shared.ledger, self.now_ms);
         let tally: &Arc<Tally> = match &group.owner {
@@ -303,7 +303,8 @@ impl Intent<'_> {
             Fate::Store(appends, rooms) => {
                 let room = rooms.next()?;
                 let settling = Arc::new(Settling::new(received.hand_over(kept), room));
-                self.hand_over(appends, group, scanned.text.clone(), settling)
+                let text = group.take_text(&scanned.text);
+                self.hand_over(appends, group, text, settling)
             }
         }
     }

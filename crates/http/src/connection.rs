@@ -98,8 +98,8 @@ pub(crate) async fn serve(core: Rc<Core>, builder: Rc<http1::Builder>, accepted:
     let mut told_to_end = false;
     poll_fn(|cx| {
         link.attend(cx.waker());
-        if link.cut() == Some(Cut::Silent) {
-            live.cut = true;
+        live.cut = matches!(link.cut(), Some(Cut::Slow | Cut::SlowBody));
+        if link.is_over() {
             return Poll::Ready(());
         }
         if core.ending.get() && !told_to_end {

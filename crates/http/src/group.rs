@@ -75,6 +75,24 @@ impl Group {
         Group { owner, token, keep, keep_bytes: 0, ignored: 0, refused, events: 0, bytes: 0 }
     }
 
+    /// What is to be stored, as the text that it lies in: the request's own, or a copy of just these records
+    /// where that is mostly something else. A request of blanks must not stay in memory for one small event.
+    pub(crate) fn take_text(&mut self, text: &Bytes) -> Bytes {
+        let bytes = usize::try_from(self.keep_bytes).unwrap_or(usize::MAX);
+        if text.len() / 2 <= bytes.saturating_add(SPARE_BYTES) {
+            return text.clone();
+        }
+        let mut copy = Vec::with_capacity(bytes);
+        for entry in &mut self.keep {
+            let from = entry.offset as usize;
+            // A copy of part of a text is no longer than the text, whose offsets are of 32 bits.
+            entry.offset = u32::try_from(copy.len()).unwrap_or(u32::MAX);
+            copy.extend_from_slice(&text[from..from + entry.len as usize]);
+        }
+        self.token = Bytes::copy_from_slice(&self.token);
+        copy.into()
+    }
+
     fn add(&mut self, record: &Record) {
         let len = u64::from(record.entry.len);
         self.events += 1;
@@ -137,6 +155,9 @@ pub(crate) fn by_token(scanned: &Scanned<'_>, registry: &Registry, tokens_max: u
 /// Beyond so many groups, records join an earlier group of their token: the order within the lane is then only
 /// kept for each token, and nobody can turn one request into a frame for every record.
 const TURNS_MAX: usize = 256;
+
+/// Not worth copying.
+const SPARE_BYTES: usize = 4096;
 
 struct Sorter<'s> {
     scanned: &'s Scanned<'s>,
@@ -320,6 +341,23 @@ mod tests {
         check(&["known:a", "other lane:b", "known:"], 9, &["7 known 1/1", "8 other lane 1/0"]);
         check(&["known:a", "known:", ":x"], 9, &["7 known 1/1", "-  0/1"]);
         check(&["kn\\u006fwn:a", "known:b"], 9, &["7 known 2/0"]);
+    }
+
+    #[test]
+    fn a_text_of_mostly_something_else_is_not_kept() {
+        for (blanks, copied) in [(100, false), (100_000, true)] {
+            let (one, two) = (record("known:a"), record("known:b"));
+            let body = Bytes::from(format!("[{one},{}{two}]", " ".repeat(blanks)));
+            let mut scanner = Scanner::new(Limits::default());
+            let scanned = scanner.scan(Request { body, ..Request::new(Dialect::Track) }).unwrap();
+            let mut group = by_token(&scanned, &registry(), 9).remove(0);
+            let text = group.take_text(&scanned.text);
+            assert_eq!(text.len() < blanks, copied);
+            let kept: Vec<_> =
+                group.keep.iter().map(|e| &text[e.offset as usize..][..e.len as usize]).collect();
+            assert_eq!(kept, [one.as_bytes(), two.as_bytes()]);
+            assert_eq!(group.token, "known");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! durable.
 //!
 //! # Invariants
-//! * An answer of success for anything to be stored is made from the log's proof: see [`stored`].
-//! * Every event is accounted for once, whether or not its sender waits for the answer: see [`outcome`].
+//! * An answer of success for anything to be stored is made from the log's proof: a [`Stored`].
+//! * Every event is accounted for once, whether or not its sender waits for the answer.
 //! * Nothing is unbounded: connections, heads, bodies, time, bytes in flight.
 //! * Every answer made here carries CORS headers when the request names an origin.
 //!

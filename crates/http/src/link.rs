@@ -37,8 +37,10 @@ pub(crate) enum Stage {
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// It was idle, took too long over a head, or does not take its answer: closed without a word.
-    Silent,
+    /// It was idle for long, or has had its last answer: closed without a word.
+    Idle,
+    /// It takes too long over a head, or over taking its answer: closed without a word.
+    Slow,
     /// Its body comes too slowly: answered, then closed.
     SlowBody,
 }
@@ -90,6 +92,11 @@ impl Link {
         }
     }
 
+    /// Whether the connection is to be closed without a word.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.cut.get(), Some(Cut::Idle | Cut::Slow))
+    }
+
     /// Whether the connection is cut, and why.
     pub(crate) fn cut(&self) -> Option<Cut> {
         self.cut.get()
@@ -114,13 +121,13 @@ impl Link {
         let now = self.watch.now_ms.get();
         let over = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) > limit.as_millis();
         if self.write_blocked_since_ms.get().is_some_and(|since| over(since, timeouts.write)) {
-            return Some(Cut::Silent);
+            return Some(Cut::Slow);
         }
         let since = self.since_ms.get();
         match self.stage.get() {
-            Stage::Idle => over(since, timeouts.idle).then_some(Cut::Silent),
-            Stage::Head => over(since, timeouts.head).then_some(Cut::Silent),
-            Stage::Lingering => over(since, LINGER).then_some(Cut::Silent),
+            Stage::Idle => over(since, timeouts.idle).then_some(Cut::Idle),
+            Stage::Head => over(since, timeouts.head).then_some(Cut::Slow),
+            Stage::Lingering => over(since, LINGER).then_some(Cut::Idle),
             Stage::Working => None,
             Stage::Body { read_before } => {
                 let read = self.read.get() - read_before;
@@ -179,7 +186,7 @@ impl Watch {
         self.now_ms.set(now_ms);
         self.links.borrow_mut().retain(|link| {
             let Some(link) = link.upgrade() else { return false };
-            if link.cut.get() != Some(Cut::Silent)
+            if !link.is_over()
                 && let Some(cut) = link.judge(timeouts)
                 && link.cut.replace(Some(cut)) != Some(cut)
             {
@@ -232,13 +239,13 @@ mod tests {
     #[test]
     fn each_stage_has_its_own_patience() {
         check(&[], 5, None);
-        check(&[], 6, Some(Cut::Silent));
+        check(&[], 6, Some(Cut::Slow));
         check(&[(0, "idle")], 60, None);
-        check(&[(0, "idle")], 61, Some(Cut::Silent));
+        check(&[(0, "idle")], 61, Some(Cut::Idle));
         check(&[(0, "idle"), (50, "1")], 55, None);
-        check(&[(0, "idle"), (50, "1"), (53, "1")], 56, Some(Cut::Silent));
+        check(&[(0, "idle"), (50, "1"), (53, "1")], 56, Some(Cut::Slow));
         check(&[(0, "work")], 100_000, None);
-        check(&[(0, "work"), (1, "blocked")], 22, Some(Cut::Silent));
+        check(&[(0, "work"), (1, "blocked")], 22, Some(Cut::Slow));
         check(&[(0, "work"), (1, "blocked"), (5, "written")], 100, None);
     }
 

@@ -4,6 +4,7 @@
 //! * When a harness ends well, no event is in flight or unaccounted: [`Harness::finish`].
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "test code, outside of the test functions")]
 
 use forebay_control::{Control, NewAccount, NewProject};
 use forebay_http::{Collector, HttpConfig, Listeners, Parts, Running, serve};
