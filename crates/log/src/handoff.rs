@@ -142,7 +142,7 @@ pub(crate) struct Bell {
 impl Bell {
     /// A lane: something was resolved.
     pub(crate) fn ring(&self) {
-        // Release: pairs with the Acquire in `answer`: the pump sees what was resolved before. If it was
+        // Release: pairs with the Acquire in `attend`: the pump sees what was resolved before. If it was
         // rung already, the pump has yet to look and will see this too.
         if self.rung.swap(true, Ordering::AcqRel) {
             return;
@@ -153,19 +153,24 @@ impl Bell {
         }
     }
 
-    /// The pump: was it rung since last asked?
-    #[must_use]
-    pub(crate) fn answer(&self) -> bool {
+    /// The pump, polled with this waker: looks once for every time it was rung, and is woken at the next.
+    pub(crate) fn attend(&self, waker: &Waker, mut look: impl FnMut()) {
+        // Listening comes before asking: a ring in between finds the waker, or is found here.
+        self.listen(waker);
         // AcqRel: pairs with `ring`, both ways.
-        self.rung.swap(false, Ordering::AcqRel)
+        while self.rung.swap(false, Ordering::AcqRel) {
+            look();
+            self.listen(waker);
+        }
     }
 
-    /// The pump: wake this at the next ring. Ask [`Bell::answer`] once more afterwards, as it may have
-    /// been rung in between.
-    pub(crate) fn listen(&self, waker: &Waker) {
+    fn listen(&self, waker: &Waker) {
         let mut held = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_none_or(|held| !held.will_wake(waker)) {
             *held = Some(waker.clone());
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

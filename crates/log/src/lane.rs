@@ -4,6 +4,12 @@
 //! logic, driven by [`thread`] and, without threads, by tests.
 
 pub(crate) mod group;
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+pub(crate) mod rig;
+#[cfg(test)]
+mod tests;
 pub(crate) mod thread;
 pub(crate) mod writer;
 
@@ -24,6 +30,10 @@ use std::{
 
 /// What goes through a lane's queue.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are appends, and boxing them would allocate for each"
+)]
 pub(crate) enum Message {
     /// Store this.
     Append(Job),

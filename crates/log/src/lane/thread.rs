@@ -37,6 +37,9 @@ struct Gone<'a>(&'a LaneThread);
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lane.set_unable(&Arc::from("its writer panicked: restart the server"));
+        }
         self.0.seats.each(|seat| {
             seat.verdicts[self.0.place].close();
             seat.bell.ring();
