@@ -108,7 +108,7 @@ impl LogConfig {
             segment_bytes_max: 128 << 20,
             group_bytes_max: 16 << 20,
             queue_bytes_max: 64 << 20,
-            queue_len_max: 16 << 10,
+            queue_len_max: 8 << 10,
             linger: Duration::ZERO,
             heartbeat: Duration::from_secs(1),
             retention: Retention::default(),

@@ -14,6 +14,7 @@ use crate::{
     layout,
     scrub::Scrub,
     segment::SegmentInfo,
+    track::Goal,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use forebay_record::{LaneId, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
@@ -21,7 +22,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Between two looks at the retention rules.
@@ -75,6 +76,7 @@ impl Housekeeper {
     /// The thread.
     pub(crate) fn run(&self, tasks: &Receiver<Task>) {
         let mut scrub = Scrub::default();
+        let mut looked = Instant::now();
         let keeps_for_ever = self.retention == Retention::default() && self.unclaimed == Retention::default();
         loop {
             let wait = match (scrub.is_done(), keeps_for_ever) {
@@ -87,14 +89,20 @@ impl Housekeeper {
                 None => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match task {
-                Ok(Task::Closed(closed)) => self.finish(closed),
+                Ok(Task::Closed(closed)) => {
+                    self.finish(closed);
+                    self.expire();
+                }
                 Ok(Task::Opened(lane)) => {
                     self.catch_up(&lane);
                     scrub.add(lane);
                 }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) if !scrub.is_done() => scrub.step(&*self.disk, &self.dir),
-                Err(RecvTimeoutError::Timeout) => self.expire(),
+                Err(RecvTimeoutError::Timeout) => scrub.step(&*self.disk, &self.dir),
+            }
+            if looked.elapsed() >= RETENTION_EVERY {
+                looked = Instant::now();
+                self.expire();
             }
         }
     }
@@ -109,7 +117,7 @@ impl Housekeeper {
             lane.segments.update(closed.id, |info| info.bytes = closed.end);
         }
         if closed.sealed {
-            self.make_index(&dir, closed.id);
+            self.make_index(&dir, closed.id, None);
         }
     }
 
@@ -117,32 +125,42 @@ impl Housekeeper {
     fn catch_up(&self, lane: &Lane) {
         let dir = self.lane_dir(lane.id);
         let Ok(names) = self.disk.list(&dir) else { return };
-        let segments: Vec<_> = lane.segments.lock().iter().map(|info| info.id).collect();
+        let segments: Vec<_> = lane.segments.lock().iter().filter(|i| i.last_ms.is_some()).copied().collect();
         let indexed: Vec<_> = names.iter().filter_map(|name| layout::index_of_name(name)).collect();
-        for id in indexed.iter().filter(|id| segments.first().is_some_and(|first| *id < first)) {
+        for id in indexed.iter().filter(|id| segments.iter().all(|info| info.id != **id)) {
             let _ = self.disk.remove(&layout::index_path(&dir, *id));
         }
-        for id in segments.iter().filter(|id| !indexed.contains(id)) {
-            self.make_index(&dir, *id);
+        for (i, info) in segments.iter().enumerate().filter(|(_, info)| !indexed.contains(&info.id)) {
+            self.make_index(&dir, info.id, segments.get(i + 1).map(|next| next.id));
         }
     }
 
-    fn make_index(&self, dir: &Path, id: SegmentId) {
-        if let Err(error) = self.write_index(dir, id) {
+    /// Makes a closed segment's index; `next` is the segment behind it, which says where it ends.
+    fn make_index(&self, dir: &Path, id: SegmentId, next: Option<SegmentId>) {
+        if let Err(error) = self.write_index(dir, id, next) {
             tracing::warn!(segment = id.0, dir = %dir.display(), %error, "no index: reading it takes longer");
         }
     }
 
-    fn write_index(&self, dir: &Path, id: SegmentId) -> io::Result<()> {
+    fn write_index(&self, dir: &Path, id: SegmentId, next: Option<SegmentId>) -> io::Result<()> {
         let file = self.disk.open(&layout::segment_path(dir, id))?;
         let view = file.view()?;
         let bytes = view.bytes();
         let Ok(header) = SegmentHeader::decode(bytes) else { return Ok(()) };
+        let goal = match next {
+            Some(next) => {
+                let mut block = vec![0; SEGMENT_HEADER_BYTES];
+                self.disk.open(&layout::segment_path(dir, next))?.read_at(&mut block, 0)?;
+                let Ok(successor) = SegmentHeader::decode(&block) else { return Ok(()) };
+                Some(Goal::of_successor(&successor, true))
+            }
+            None => None,
+        };
         if bytes.len() == SEGMENT_HEADER_BYTES {
             return Ok(());
         }
         // A damaged segment gets none: it is walked, so that readers hear of the gap.
-        let Some(encoded) = index::build(bytes, &header, None).and_then(|built| built.encode()) else {
+        let Some(encoded) = index::build(bytes, &header, goal).and_then(|built| built.encode()) else {
             return Ok(());
         };
         let path = layout::index_path(dir, id);

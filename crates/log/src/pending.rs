@@ -107,10 +107,8 @@ impl Submitter {
     /// # Errors
     /// Gives the append back when it cannot be taken in now.
     pub fn submit(&self, lane: LaneId, append: Append) -> Result<Pending, Refused> {
-        match self.core.submit(lane, append) {
-            Ok((queue, ticket)) => Ok(Pending { core: Some(Rc::clone(&self.core)), queue, ticket }),
-            Err((reason, append)) => Err(Refused { reason, append: Box::new(append) }),
-        }
+        let (queue, ticket) = self.core.submit(lane, append)?;
+        Ok(Pending { core: Some(Rc::clone(&self.core)), queue, ticket })
     }
 
     /// Wakes this core's waiting requests, once per commit. Run it on the core's own runtime for as long
@@ -118,35 +116,27 @@ impl Submitter {
     pub fn pump(&self) -> impl Future<Output = ()> + 'static {
         let core = Rc::clone(&self.core);
         poll_fn(move |cx| {
-            loop {
-                if core.seat.bell.answer() {
-                    core.drain_all();
-                }
-                core.seat.bell.listen(cx.waker());
-                // Rung between the answer and the listening: nobody would wake us for it.
-                if !core.seat.bell.answer() {
-                    return Poll::Pending;
-                }
-                core.drain_all();
-            }
+            core.seat.bell.attend(cx.waker(), || core.drain_all());
+            Poll::Pending
         })
     }
 }
 
 impl Core {
-    fn submit(&self, id: LaneId, append: Append) -> Result<(usize, u64), (Refusal, Append)> {
+    fn submit(&self, id: LaneId, append: Append) -> Result<(usize, u64), Refused> {
+        let refuse = |reason, append| Err(Refused { reason, append: Box::new(append) });
         let Some((queue, lane)) = self.log.lane(id) else {
-            return Err((Refusal::Malformed("no such lane"), append));
+            return refuse(Refusal::Malformed("no such lane"), append);
         };
         let bytes = match append.check(id) {
             Ok(bytes) => bytes,
-            Err(reason) => return Err((reason, append)),
+            Err(reason) => return refuse(reason, append),
         };
         if lane.is_closing() {
-            return Err((Refusal::Closed, append));
+            return refuse(Refusal::Closed, append);
         }
         if let Some(reason) = lane.unable() {
-            return Err((Refusal::Unable(reason), append));
+            return refuse(Refusal::Unable(reason), append);
         }
         let verdicts = &self.seat.verdicts[queue];
         let ticket = {
@@ -156,13 +146,13 @@ impl Core {
                 self.drain(queue);
                 waiters = self.queues[queue].borrow_mut();
                 if waiters.next_ticket() - waiters.drained >= verdicts.capacity() {
-                    return Err((Refusal::Full, append));
+                    return refuse(Refusal::Full, append);
                 }
             }
             waiters.next_ticket()
         };
         if !lane.reserve(bytes) {
-            return Err((Refusal::Full, append));
+            return refuse(Refusal::Full, append);
         }
         let job = Job::new(append, bytes, self.seat.index, ticket);
         match lane.sender.try_send(Message::Append(job)) {
@@ -176,7 +166,7 @@ impl Core {
                     TrySendError::Full(message) => (Refusal::Full, message),
                     TrySendError::Disconnected(message) => (Refusal::Closed, message),
                 };
-                Err((reason, message.into_append().expect("the message just made holds an append")))
+                refuse(reason, message.into_append().expect("the message just made holds an append"))
             }
         }
     }
@@ -257,11 +247,13 @@ impl Future for Pending {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (queue, ticket) = (self.queue, self.ticket);
         let core = self.core.as_ref().expect("a pending is not polled after it was ready");
-        let waiting = |core: &Core| match core.queues[queue].borrow_mut().at(ticket) {
+        // Dropped at the end, outside every borrow: dropping a waker may run other code.
+        let mut replaced = None;
+        let mut waiting = |core: &Core| match core.queues[queue].borrow_mut().at(ticket) {
             Some(Waiter::Done(verdict)) => Some(*verdict),
             Some(Waiter::Waiting(held)) => {
                 if held.as_ref().is_none_or(|held| !held.will_wake(cx.waker())) {
-                    *held = Some(cx.waker().clone());
+                    replaced = held.replace(cx.waker().clone());
                 }
                 None
             }

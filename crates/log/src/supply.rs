@@ -346,11 +346,10 @@ impl Preparer {
                     break;
                 }
             }
-            if failed && !orders.closed && orders.wanted {
+            if failed {
                 // Writers ask at every failed batch: the disk is not asked more often than this.
-                let (back, _) =
-                    self.ordered.wait_timeout(orders, RETRY / 5).unwrap_or_else(PoisonError::into_inner);
-                drop(back);
+                let pause = self.ordered.wait_timeout_while(orders, RETRY / 5, |orders| !orders.closed);
+                drop(pause.unwrap_or_else(PoisonError::into_inner));
             }
         }
     }

@@ -116,7 +116,7 @@ impl WatermarkFile {
     /// Publishes `watermark`; its count is set here.
     pub(crate) fn publish(&mut self, mut watermark: Watermark) {
         watermark.count = self.newest.map_or(0, |w| w.count) + 1;
-        let at = if watermark.count % 2 == 0 { 0 } else { SECOND };
+        let at = if watermark.count.is_multiple_of(2) { 0 } else { SECOND };
         self.map.publish(at, &watermark.encode());
         self.newest = Some(watermark);
     }
