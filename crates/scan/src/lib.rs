@@ -13,7 +13,7 @@
 //!   event.
 //! * [`plain`] does the same slowly and simply, and says the same of every input.
 //!
-//! The rules are those of the Mixpanel wire, step by step in `docs/architecture.md`.
+//! The rules are those of Mixpanel's wire; `tests/data/vectors` holds them as cases.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 /// A decoded text above this size gives its memory back, instead of keeping it for the next request.
 const KEEP_BYTES_MAX: usize = 1 << 20;
-/// The same for what single keys and values are decoded into.
+/// The same for what single keys and values are decoded into, and for the list of repairs.
 const KEEP_SCRATCH_BYTES_MAX: usize = 64 << 10;
 
 /// Scans requests. Each thread has one of its own: its buffers are used again and again.
@@ -81,9 +81,7 @@ impl Scanner {
     /// When no record can be told apart: the verdicts of single records are in the result.
     pub fn scan(&mut self, request: Request<'_>) -> Result<Scanned<'_>, Failure<'_>> {
         let dialect = request.dialect;
-        self.params.clear();
-        self.sink.clear();
-        self.scratch.shrink_to(KEEP_SCRATCH_BYTES_MAX);
+        self.start_over();
         match self.read(request).and_then(|text| self.count(dialect).map(|()| text)) {
             Err(error) => Err(Failure { error, params: &self.params }),
             Ok(text) => Ok(Scanned {
@@ -94,6 +92,19 @@ impl Scanner {
                 dialect,
                 tokens: &self.sink.tokens,
             }),
+        }
+    }
+
+    /// Forgets the last request, and gives back memory that only an unusual one needs.
+    fn start_over(&mut self) {
+        self.params.clear();
+        self.sink.clear();
+        self.changes.clear();
+        self.changes.shrink_to(KEEP_SCRATCH_BYTES_MAX / size_of::<u32>());
+        self.scratch.shrink_to(KEEP_SCRATCH_BYTES_MAX);
+        self.reader.shrink_to(KEEP_SCRATCH_BYTES_MAX);
+        if self.decoded.capacity() > KEEP_BYTES_MAX {
+            self.decoded = BytesMut::new();
         }
     }
 
@@ -211,7 +222,6 @@ impl Scanner {
     /// A repaired copy; where it was changed is in `self.changes`.
     fn repaired(&mut self, text: &[u8]) -> Bytes {
         self.changes.clear();
-        self.changes.shrink_to(KEEP_BYTES_MAX / 4);
         self.decoded.clear();
         self.decoded.reserve(text.len());
         utf8::repair(text, &mut self.decoded, &mut self.changes);

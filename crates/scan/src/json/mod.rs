@@ -47,6 +47,12 @@ impl Reader {
         Reader { fast: Fast::new(depth_max), scratch: Vec::new() }
     }
 
+    /// Gives back memory above `bytes` that single keys and names were unescaped into.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        self.scratch.clear();
+        self.scratch.shrink_to(bytes);
+    }
+
     /// Reads the text by simd-json. When it is not valid to it, returns false and leaves the sink as it
     /// was.
     pub(crate) fn fast(&mut self, job: &Job<'_>, sink: &mut Sink) -> bool {

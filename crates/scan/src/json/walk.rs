@@ -153,9 +153,16 @@ impl<T: Tokens> Walk<'_, T> {
         Ok(Some(Key { start, end: end.max(start) }))
     }
 
+    /// What a key says. Most are none that is looked for, and seen to be none by their first letter,
+    /// which may itself be an escape.
     fn name(&mut self, key: Key) -> &[u8] {
         let raw = &self.text[key.start..key.end];
-        if self.job.escapes { unescaped(raw, self.scratch) } else { raw }
+        match raw.first() {
+            Some(b'\\' | b'$' | b'd' | b'e' | b'p' | b't') if self.job.escapes => {
+                unescaped(raw, self.scratch)
+            }
+            _ => raw,
+        }
     }
 
     /// Steps over the closing brace; returns the place after it.
@@ -198,10 +205,11 @@ impl<T: Tokens> Walk<'_, T> {
 
     /// Where the string, number or literal that starts at `start` ends, standing on the token after it.
     fn end_of_scalar(&self, start: usize) -> usize {
-        let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
-        let next = self.tokens.at();
-        let blanks = self.text[start..next].iter().rev().take_while(blank).count();
-        next - blanks
+        let mut end = self.tokens.at();
+        while end > start && matches!(self.text[end - 1], b' ' | b'\t' | b'\r' | b'\n') {
+            end -= 1;
+        }
+        end
     }
 
     /// The current token's byte; 0 where they end.
