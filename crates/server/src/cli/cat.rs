@@ -4,7 +4,7 @@ use super::{
     Common, Done, Failure,
     select::{Owners, Select},
 };
-use forebay_log::{Cursor, Gap, Step, Store};
+use forebay_log::{Cursor, Gap, Step};
 use forebay_record::{LaneId, Position, Seq};
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct Cat {
 
 impl Cat {
     pub(crate) fn run(&self, common: &Common) -> Done {
-        let store = Store::open(&common.data_dir()?)?;
+        let store = common.store()?;
         let owners = Owners::load(&common.existing_control()?)?;
         let lanes = store.lanes()?;
         let from = starts(&self.from, &lanes)?;

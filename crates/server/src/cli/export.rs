@@ -3,7 +3,7 @@
 use super::{Common, Done, Failure};
 use flate2::{Compression, write::GzEncoder};
 use forebay_export::{AddressHash, More, Query, Reader, Subject, days, utc_day};
-use forebay_log::{Store, system_clock};
+use forebay_log::system_clock;
 use forebay_record::ProjectId;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -66,7 +66,7 @@ impl Export {
         let keyring = control.keyring();
         let hash: AddressHash =
             Arc::new(move |ip| forebay_export::address_hash(|bytes| keyring.mac(bytes), ip));
-        let reader = Reader::open(&Store::open(&common.data_dir()?)?, subject, query, hash)?;
+        let reader = Reader::open(&common.store()?, subject, query, hash)?;
         let events = match &self.out {
             None => {
                 let stdout = BufWriter::new(io::stdout().lock());
@@ -92,6 +92,8 @@ impl Export {
         let finished = written.map_err(|e| e.named(&shown)).and_then(|(events, file)| {
             file.sync_all().map_err(failed)?;
             std::fs::rename(&partial, path).map_err(failed)?;
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
             Ok(events)
         });
         if finished.is_err() {

@@ -23,6 +23,7 @@ mod tail;
 use crate::config::{Config, ConfigError, source};
 use clap::{Parser, Subcommand};
 use forebay_control::Control;
+use forebay_log::{Store, StoreIdError};
 use out::Out;
 use source::{Given, Origin, Raw};
 use std::{fmt, path::PathBuf, process::ExitCode};
@@ -202,6 +203,16 @@ impl Common {
     /// The registry of a data directory that must exist.
     pub(crate) fn existing_control(&self) -> Result<Control, Failure> {
         Ok(Control::open_existing(&self.data_dir()?)?)
+    }
+
+    /// The log of a data directory, for reading.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        Store::open(&self.data_dir()?).map_err(|e| match e {
+            StoreIdError::Missing(_) => {
+                Failure::Failed(format!("{e}; is --data-dir right? `forebay serve` makes it"))
+            }
+            e => Failure::of(&e),
+        })
     }
 
     /// Stdout.

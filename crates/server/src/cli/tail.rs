@@ -35,7 +35,7 @@ type Line = (u64, LaneId, Seq, Vec<u8>);
 
 impl Tail {
     pub(crate) fn run(&self, common: &Common) -> Done {
-        let store = Store::open(&common.data_dir()?)?;
+        let store = common.store()?;
         let control = common.existing_control()?;
         let mut owners = Owners::load(&control)?;
         let mut out = common.out();
