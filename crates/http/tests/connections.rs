@@ -114,7 +114,7 @@ fn impatient(setup: &mut Setup) {
 /// How long until the server closes, and what it said before.
 fn until_closed(connection: &mut Connection, mut feed: impl FnMut(&mut Connection)) -> (Duration, String) {
     let begun = Instant::now();
-    connection.socket().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    connection.socket().set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout above zero");
     let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
     while begun.elapsed() < 5 * SECOND {
         feed(connection);

@@ -19,8 +19,9 @@ fn start(fixture: &Json) -> Harness {
         let id = project.u64("id");
         harness.create_project(id, project.str("token"), project.str("secret"), project.str("id_merge"));
         for table in list(&project, "lookup_tables") {
-            let project = ProjectId::new(id).unwrap();
-            harness.control.create_lookup_table(project, table.str("name"), Some(table.str("id"))).unwrap();
+            let project = ProjectId::new(id).expect("a fixture's ids are not zero");
+            let (name, id) = (table.str("name"), Some(table.str("id")));
+            harness.control.create_lookup_table(project, name, id).expect("creating a lookup table");
         }
     }
     for account in list(fixture, "service_accounts") {
