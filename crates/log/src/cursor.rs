@@ -174,17 +174,19 @@ impl Cursor {
                 return Ok(Opened::Gap(gap));
             }
         }
-        if id == mark.segment {
-            return self.open(id, Goal::of_watermark(&mark), Some(&mark), None);
+        let index = Index::open(&self.view.index_path(id), &header).ok();
+        let durable = Goal::of_watermark(&mark);
+        // A segment that has an index has ended, also if nothing follows it yet.
+        if id == mark.segment && index.as_ref().is_none_or(|index| Goal::of_index(index) != durable) {
+            return self.open(id, durable, Some(&mark), None);
         }
         let successor = self.view.successor(&ids, id, mark.segment)?;
-        let index = Index::open(&self.view.index_path(id), &header).ok();
         let goal = match (successor, &index) {
             (Some(Successor { goal, .. }), _) if goal.exact => goal,
             // The index was made of the whole segment: it knows what its neighbours do not.
             (_, Some(index)) => Goal::of_index(index),
             (Some(Successor { goal, .. }), None) => goal,
-            (None, None) => Goal { exact: false, ..Goal::of_watermark(&mark) },
+            (None, None) => Goal { exact: false, ..durable },
         };
         let index = index.filter(|index| Goal::of_index(index) == goal);
         if let Some(index) = &index

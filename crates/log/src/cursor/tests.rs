@@ -283,6 +283,27 @@ fn drain_bytes(dir: &Path, range: std::ops::RangeInclusive<i64>) -> u64 {
 }
 
 #[test]
+fn the_index_of_the_newest_segment_counts_once_it_has_ended() {
+    let dir = dir();
+    let mut lane = LaneWriter::new(dir.path(), LANE);
+    for n in 0..50u64 {
+        lane.frame(1 + n % 10, "t", &[(&n.to_string(), None)]);
+    }
+    lane.roll(); // The next segment is begun, and nothing durable is in it.
+    let mut followed = cursor(dir.path(), 0, project(3));
+    assert_eq!(drain(&mut followed), records(lane.written.iter().filter(|w| w.project == 3)));
+    assert_eq!(followed.touched().frames, 5);
+    let mut none = cursor(dir.path(), 0, project(99));
+    assert_eq!(drain(&mut none), []);
+    lane.frame(3, "t", &[("more", None)]);
+    lane.commit();
+    assert_eq!(drain(&mut followed), records(lane.written.last()));
+    lane.frame(99, "t", &[("first", None)]);
+    lane.commit();
+    assert_eq!(drain(&mut none), records(lane.written.last()));
+}
+
+#[test]
 fn unclaimed_events_are_found_by_their_token() {
     let dir = dir();
     let mut lane = LaneWriter::new(dir.path(), LANE);
