@@ -17,7 +17,7 @@
 mod rewrite;
 
 use crate::{
-    DirLock, LockError, Store, VerifyError, index,
+    DirLock, IndexError, LockError, Store, VerifyError, index,
     lane_view::LaneView,
     survey::{self, Hole, Part, Surveyed},
     verify::{as_text, index_state},
@@ -255,10 +255,10 @@ impl Repair {
 
     fn whole_segment(&mut self, view: &LaneView, segment: &Surveyed) -> Result<(), RepairError> {
         self.faults(view, segment);
-        if !segment.complete {
+        let Err(why) = index_state(view, segment) else { return Ok(()) };
+        if matches!(why, IndexError::Missing) && !segment.complete {
             return Ok(());
         }
-        let Err(why) = index_state(view, segment) else { return Ok(()) };
         let path = view.index_path(segment.id);
         if let Some(encoded) = segment.index.encode() {
             if self.applies() {

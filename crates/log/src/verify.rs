@@ -337,20 +337,19 @@ impl LaneReport {
                 records: tail.records,
             });
         }
-        if segment.complete {
-            match index_state(view, segment) {
-                Ok(()) => self.indexes += 1,
-                Err(IndexError::Missing) => self.indexes_missing += 1,
-                Err(e) => self
-                    .index_problems
-                    .push(IndexProblem { file: view.index_path(segment.id), what: e.to_string() }),
+        match index_state(view, segment) {
+            Ok(()) => self.indexes += 1,
+            Err(IndexError::Missing) => self.indexes_missing += u64::from(segment.complete),
+            Err(e) => {
+                let file = view.index_path(segment.id);
+                self.index_problems.push(IndexProblem { file, what: e.to_string() });
             }
         }
         Ok(())
     }
 }
 
-/// Is the index of an ended segment as it should be?
+/// Is a segment's index as it should be? One that has not ended has none.
 pub(crate) fn index_state(view: &LaneView, segment: &Surveyed) -> Result<(), IndexError> {
     let path = view.index_path(segment.id);
     Index::open(&path, segment.map.header())?;

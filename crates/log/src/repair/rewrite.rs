@@ -2,12 +2,14 @@
 
 use super::{Repair, RepairError, RepairStep};
 use crate::{
+    disk::RealDisk,
     index,
     lane_view::{LaneView, SegmentFlaw},
     layout,
     survey::{Hole, Surveyed},
     track::{Extent, Flaw, Goal},
     verify::range,
+    watermark::WatermarkFile,
 };
 use forebay_record::{
     Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, GROUP_ALIGN, LossSummary, Lsn,
@@ -136,6 +138,11 @@ impl Repair {
             put_in_place(&beside, &path).map_err(RepairError::write("replace", &path))?;
             if rewrite.complete {
                 write_index(view, &rewrite)?;
+            } else if let Err(e) = fs::remove_file(view.index_path(rewrite.segment))
+                && e.kind() != io::ErrorKind::NotFound
+            {
+                // It speaks of the generation before; the next start makes a new one.
+                return Err(RepairError::write("remove the index of", &path)(e));
             }
         }
         Ok(())
@@ -198,6 +205,14 @@ impl Repair {
             let bytes = filler_bytes(view, hole, mark, id).map_err(RepairError::write("fill", &path))?;
             let beside = beside(view, id);
             let write = || {
+                let end = bytes.len() as u64;
+                if hole.next.is_none() && mark.end < end {
+                    // The watermark names a segment without a frame. It moves first: should we be cut off
+                    // here, the next repair fills the hole up to it.
+                    let mut file = WatermarkFile::open(&RealDisk, &view.dir)?;
+                    file.publish(Watermark { segment: id, end, ..*mark });
+                    file.flush()?;
+                }
                 let mut file = File::create(&beside)?;
                 file.write_all(&bytes)?;
                 file.sync_data()?;
@@ -273,9 +288,10 @@ fn filler_bytes(view: &LaneView, hole: &Hole, mark: &Watermark, id: SegmentId) -
     let mut salt = [0; 8];
     getrandom::fill(&mut salt).map_err(|e| io::Error::other(e.to_string()))?;
     let from = hole.from;
+    let least = SEGMENT_HEADER_BYTES + GROUP_ALIGN;
     let end = match hole.next {
-        None if mark.end != u64::MAX => usize::try_from(mark.end).unwrap_or(usize::MAX),
-        _ => SEGMENT_HEADER_BYTES + GROUP_ALIGN,
+        None if mark.end != u64::MAX => usize::try_from(mark.end).unwrap_or(usize::MAX).max(least),
+        _ => least,
     };
     let header = SegmentHeader {
         store: view.store(),
