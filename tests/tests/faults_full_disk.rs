@@ -100,9 +100,20 @@ fn reading_works(forebay: &forebay_tests::Forebay, project: &forebay_tests::Proj
 
 #[test]
 fn a_full_disk_is_a_503_until_space_returns() {
+    fill_and_free("pwrite");
+}
+
+/// Where a map of a file without blocks would be a SIGBUS.
+#[test]
+fn a_full_disk_is_a_503_until_space_returns_with_mapped_commits_too() {
+    fill_and_free("mapped");
+}
+
+fn fill_and_free(backend: &str) {
     let disk = Disk::new(64);
     let ballast = ballast(&disk, 20);
-    let forebay = Setup::new().data_dir(disk.path().join("data")).start();
+    let setup = Setup::new().data_dir(disk.path().join("data")).env("FOREBAY_LOG_BACKEND", backend);
+    let forebay = setup.start();
     let project = forebay.create_project("Full");
     let ledger = Ledger::new();
     let senders = Senders::start(&ledger, forebay.addr(), &project.token, 6);
