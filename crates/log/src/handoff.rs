@@ -155,12 +155,12 @@ impl Bell {
 
     /// The pump, polled with this waker: looks once for every time it was rung, and is woken at the next.
     pub(crate) fn attend(&self, waker: &Waker, mut look: impl FnMut()) {
-        // Listening comes before asking: a ring in between finds the waker, or is found here.
+        // Listening comes before asking: a ring in between finds the waker, or is found here. One that finds
+        // the waker wakes it, and so comes back here, where it is listened for again.
         self.listen(waker);
         // AcqRel: pairs with `ring`, both ways.
-        while self.rung.swap(false, Ordering::AcqRel) {
+        if self.rung.swap(false, Ordering::AcqRel) {
             look();
-            self.listen(waker);
         }
     }
 
