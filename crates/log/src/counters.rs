@@ -205,3 +205,20 @@ impl LaneCounters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_bound_counts_below_it_and_one_above_all_bounds_in_the_last_bucket() {
+        let counters = LaneCounters::default();
+        for (bytes, us) in [(4096, 50), (4097, 51), (1 << 30, 2_000_000)] {
+            counters.committed(bytes, Duration::from_micros(us));
+        }
+        let stats = counters.stats(LaneId(0));
+        assert_eq!((stats.group_bytes[0], stats.group_bytes[1], stats.group_bytes[7]), (1, 1, 1));
+        assert_eq!((stats.flush_time[0], stats.flush_time[1], stats.flush_time[10]), (1, 1, 1));
+        assert_eq!((stats.flushes, stats.flush_time_sum_us), (3, 2_000_101));
+    }
+}

@@ -381,3 +381,6 @@ pub(crate) fn round(supplies: &[Arc<Supply>]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

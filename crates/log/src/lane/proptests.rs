@@ -17,6 +17,8 @@ enum Op {
     Roll,
     /// A reader reads all there is.
     Read,
+    /// The disk is full, or no longer.
+    Full(bool),
     /// The flush so many from now fails.
     FailFlush(u64),
     /// Closed in order, and opened again.
@@ -38,6 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Heartbeat),
         1 => Just(Op::Roll),
         1 => Just(Op::Read),
+        1 => any::<bool>().prop_map(Op::Full),
         1 => (1..4u64).prop_map(Op::FailFlush),
         1 => Just(Op::Reopen),
         1 => (1..12u64).prop_map(Op::CrashIn),
@@ -95,6 +98,7 @@ fn run(backend: Backend, seed: u64, ops: Vec<Op>) {
             }
             Op::Heartbeat => rig.writer.heartbeat(),
             Op::Roll => drop(rig.writer.roll()),
+            Op::Full(full) => disk.set_capacity(if full { 0 } else { 1 << 30 }),
             // Nobody reads on a machine that is down.
             Op::Read if disk.is_down() => {}
             Op::Read => model.check(&disk, dir.path()),
