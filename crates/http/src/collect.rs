@@ -22,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use forebay_log::{Append, Outcome, Refusal};
 use forebay_record::{Endpoint, FrameKind};
-use forebay_route::{Owner as Books, Project, Reason, RoutePermit, Rule, Tally};
+use forebay_route::{Owner as Books, Project, Reason, Rule, Tally};
 use forebay_scan::{Dialect, Params, Request as ScanRequest, ScanError, Scanned};
 use hyper::{
     StatusCode,
@@ -84,25 +84,30 @@ pub(crate) fn not_stored(core: &Core, error: &NotStored) -> Answer {
 
 /// Counts and answers a request whose body was not read.
 pub(crate) fn refuse_unread(core: &Core, endpoint: Endpoint, unread: Unread, limit: usize) -> Answer {
-    let busy = |why: &str| answer::busy(why, core.shared.config.retry_after_s);
-    let (reason, answer, whole) = match unread {
-        Unread::TooLarge { whole } => (Reason::BodyTooLarge, answer::too_large(limit), whole),
-        Unread::Shed { shed, whole } => (Reason::Overloaded, busy(&shed.to_string()), whole),
-        Unread::Slow => (Reason::Interrupted, busy("the request's body came too slowly"), false),
-        Unread::Broken => (Reason::Interrupted, busy("the request's body ended too early"), false),
+    let retry_after_s = core.shared.config.retry_after_s;
+    let (reason, text, whole) = match unread {
+        Unread::TooLarge { whole } => {
+            (Reason::BodyTooLarge, format!("request exceeds max limit of {limit} bytes"), whole)
+        }
+        Unread::Shed { shed, whole } => (Reason::Overloaded, shed.to_string(), whole),
+        Unread::Slow => (Reason::Interrupted, "the request's body came too slowly".to_owned(), false),
+        Unread::Broken => (Reason::Interrupted, "the request's body ended too early".to_owned(), false),
     };
-    count_refused(core, endpoint, reason, answer.body(), b"");
+    count_refused(core, endpoint, reason, &text, b"");
+    let answer = match reason {
+        Reason::BodyTooLarge => answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &text),
+        _ => answer::busy(&text, retry_after_s),
+    };
     if whole { answer } else { answer.and_close() }
 }
 
 /// Counts a request that held no readable event: one received, one refused, nobody's.
-pub(crate) fn count_refused(core: &Core, endpoint: Endpoint, reason: Reason, detail: &[u8], sample: &[u8]) {
+pub(crate) fn count_refused(core: &Core, endpoint: Endpoint, reason: Reason, detail: &str, sample: &[u8]) {
     let ledger = &core.shared.ledger;
     ledger.nobody().receive(1, sample.len() as u64).reject_rest(reason);
     if tells_something(reason) {
         let now_ms = (core.shared.clock)();
-        let detail = String::from_utf8_lossy(detail);
-        ledger.refused(Books::Nobody, endpoint, reason, &detail, 1, sample, now_ms);
+        ledger.refused(Books::Nobody, endpoint, reason, detail, 1, sample, now_ms);
     }
 }
 
@@ -171,7 +176,7 @@ impl Intent<'_> {
                 Ok(_) => answer::refused(&style(params), &text),
             },
         };
-        count_refused(core, self.endpoint, reason, text.as_bytes(), sample);
+        count_refused(core, self.endpoint, reason, &text, sample);
         answer
     }
 
@@ -195,33 +200,31 @@ impl Intent<'_> {
             Err(error) => {
                 let text = error.to_string();
                 let sample = scanned.records.first().map_or(&[][..], |record| scanned.json(record));
-                count_refused(self.core, self.endpoint, Reason::Unauthorized, text.as_bytes(), sample);
+                count_refused(self.core, self.endpoint, Reason::Unauthorized, &text, sample);
                 Judged::Answer(answer::problem(StatusCode::UNAUTHORIZED, &text))
             }
         }
     }
 
-    fn store(&self, scanned: &Scanned<'_>, groups: Vec<Group>) -> Judged {
+    fn store(&self, scanned: &Scanned<'_>, mut groups: Vec<Group>) -> Judged {
         let core = self.core;
         let kept = groups.iter().map(|group| group.keep.len()).sum();
         let mut appends = Appends::of(kept);
         // Room for all of it first: a request stored in part comes back whole, and doubles that part.
-        let (mut rooms, mut obstacle) = (Vec::new(), None);
-        for group in groups.iter().filter(|g| !g.keep.is_empty() && self.rule_against(g).is_none()) {
-            let project = match &group.owner {
-                Owner::Project(project) => Some(project),
-                Owner::Unknown | Owner::Nobody => None,
-            };
-            match core.shared.admission.admit_route(project, group.keep_bytes) {
-                Ok(room) => rooms.push(room),
+        let mut obstacle = None;
+        for group in &mut groups {
+            if group.keep.is_empty() || self.rule_against(group).is_some() {
+                continue;
+            }
+            match core.shared.admission.admit_route(group.owner.project(), group.keep_bytes) {
+                Ok(room) => group.room = Some(room),
                 Err(shed) => {
                     obstacle = Some(shed.to_string());
-                    rooms.clear();
                     break;
                 }
             }
         }
-        let (mut rooms, mut refused_by_rule, mut taken) = (rooms.into_iter(), None, scanned.counts.ignored);
+        let (mut refused_by_rule, mut taken) = (None, scanned.counts.ignored);
         for group in groups {
             if let Some((reason, text)) = self.rule_against(&group).filter(|_| !group.keep.is_empty()) {
                 appends.excuse(group.keep.len());
@@ -232,7 +235,7 @@ impl Intent<'_> {
             taken += u32::try_from(group.keep.len()).unwrap_or(u32::MAX);
             let fate = match &obstacle {
                 Some(_) => Fate::Refused(Reason::Overloaded, ""),
-                None => Fate::Store(&mut appends, &mut rooms),
+                None => Fate::Store(&mut appends),
             };
             obstacle = self.settle(scanned, group, fate).or(obstacle);
         }
@@ -300,8 +303,9 @@ impl Intent<'_> {
                 }
                 None
             }
-            Fate::Store(appends, rooms) => {
-                let room = rooms.next()?;
+            Fate::Store(appends) => {
+                // Without room no fate is to be stored; were it so, the appends would stay owed.
+                let room = group.room.take()?;
                 let settling = Arc::new(Settling::new(received.hand_over(kept), room));
                 let text = group.take_text(&scanned.text);
                 self.hand_over(appends, group, text, settling)
@@ -316,10 +320,7 @@ impl Intent<'_> {
         text: Bytes,
         settling: Arc<Settling>,
     ) -> Option<String> {
-        let project = match &group.owner {
-            Owner::Project(project) => Some(&**project),
-            Owner::Unknown | Owner::Nobody => None,
-        };
+        let project = group.owner.project();
         let lane = group.owner.lane();
         let keeps_ip = project.is_some_and(|p| p.keeps_client_ip) && group.keep.iter().any(|e| e.use_ip);
         let client_ip =
@@ -344,8 +345,8 @@ impl Intent<'_> {
 
 /// What is to become of a group's valid records.
 enum Fate<'a> {
-    /// Stored, in the next of these rooms.
-    Store(&'a mut Appends, &'a mut std::vec::IntoIter<RoutePermit>),
+    /// Stored, in the room that the group has.
+    Store(&'a mut Appends),
     /// Refused, with the words for it.
     Refused(Reason, &'static str),
 }

@@ -10,7 +10,7 @@
 use crate::verdicts;
 use bytes::Bytes;
 use forebay_record::{DirectoryEntry, LaneId};
-use forebay_route::{Project, Reason, Registry};
+use forebay_route::{Project, Reason, Registry, RoutePermit};
 use forebay_scan::{Invalid, Reason as Fault, Record, Scanned, Verdict};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
@@ -26,12 +26,17 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// The project, where it is one.
+    pub(crate) fn project(&self) -> Option<&Arc<Project>> {
+        match self {
+            Owner::Project(project) => Some(project),
+            Owner::Unknown | Owner::Nobody => None,
+        }
+    }
+
     /// Where records of this owner are appended.
     pub(crate) fn lane(&self) -> LaneId {
-        match self {
-            Owner::Project(project) => project.lane,
-            Owner::Unknown | Owner::Nobody => LaneId::UNCLAIMED,
-        }
+        self.project().map_or(LaneId::UNCLAIMED, |project| project.lane)
     }
 }
 
@@ -49,7 +54,6 @@ pub(crate) struct Refused {
 }
 
 /// The records of one request under one token.
-#[derive(Debug)]
 pub(crate) struct Group {
     /// Who they are for.
     pub(crate) owner: Owner,
@@ -67,12 +71,14 @@ pub(crate) struct Group {
     pub(crate) events: u32,
     /// All their bytes.
     pub(crate) bytes: u64,
+    /// Those to be stored are admitted to their lane.
+    pub(crate) room: Option<RoutePermit>,
 }
 
 impl Group {
     fn new(owner: Owner, token: Bytes) -> Group {
         let (keep, refused) = (Vec::new(), Vec::new());
-        Group { owner, token, keep, keep_bytes: 0, ignored: 0, refused, events: 0, bytes: 0 }
+        Group { owner, token, keep, keep_bytes: 0, ignored: 0, refused, events: 0, bytes: 0, room: None }
     }
 
     /// What is to be stored, as the text that it lies in: the request's own, or a copy of just these records
@@ -379,6 +385,34 @@ mod tests {
         );
         // What is not stored takes no turn.
         check(&["a:1", "b:", "a:2", "b:", "a:3"], 9, &["? a 3/0", "? b 0/2"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_mix_of_tokens_is_sorted_whole_and_in_order(picks in proptest::collection::vec(0..6usize, 1..60)) {
+            let kinds = ["known:x", "same lane:x", "other lane:x", "new:x", "known:", "newer:x"];
+            let json: Vec<String> = picks.iter().map(|&pick| record(kinds[pick])).collect();
+            let body = Bytes::from(format!("[{}]", json.join(",")));
+            let mut scanner = Scanner::new(Limits::default());
+            let scanned = scanner.scan(Request { body, ..Request::new(Dialect::Track) }).unwrap();
+            let groups = by_token(&scanned, &registry(), 9);
+            proptest::prop_assert_eq!(groups.iter().map(|g| g.events).sum::<u32>(), scanned.counts.total());
+            let mut kept = 0;
+            for lane in [LaneId(0), LaneId(1), LaneId::UNCLAIMED] {
+                let of_lane = groups.iter().filter(|g| g.owner.lane() == lane);
+                let offsets: Vec<u32> = of_lane.flat_map(|g| g.keep.iter().map(|e| e.offset)).collect();
+                proptest::prop_assert!(offsets.is_sorted(), "{offsets:?}");
+                kept += offsets.len();
+            }
+            proptest::prop_assert_eq!(kept, scanned.counts.kept as usize);
+            for group in &groups {
+                for entry in &group.keep {
+                    let text = &scanned.text[entry.offset as usize..][..entry.len as usize];
+                    let token = format!(r#""token":"{}""#, String::from_utf8_lossy(&group.token));
+                    proptest::prop_assert!(String::from_utf8_lossy(text).contains(&token));
+                }
+            }
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(crate) async fn replace(core: &Core, link: &Link, parts: &Parts, id: &str, m
         Ok(identity) => identity.project,
         Err(error) => {
             let text = error.to_string();
-            count_refused(core, Endpoint::LookupTables, Reason::Unauthorized, text.as_bytes(), b"");
+            count_refused(core, Endpoint::LookupTables, Reason::Unauthorized, &text, b"");
             link.enter_body();
             let discard_max = core.shared.config.limits.discard_bytes_max;
             let whole = intake::discard(link, &mut body, discard_max).await;

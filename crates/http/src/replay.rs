@@ -36,7 +36,7 @@ pub(crate) async fn record(session: &Session, parts: &Parts, mut body: Incoming)
         Ok(identity) => identity.project,
         Err(error) => {
             let text = error.to_string();
-            count_refused(core, Endpoint::Record, Reason::Unauthorized, text.as_bytes(), query.as_bytes());
+            count_refused(core, Endpoint::Record, Reason::Unauthorized, &text, query.as_bytes());
             link.enter_body();
             let whole = intake::discard(link, &mut body, config.limits.discard_bytes_max).await;
             link.enter(Stage::Working);

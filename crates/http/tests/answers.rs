@@ -279,6 +279,33 @@ fn health_and_metrics_are_for_this_machine_or_for_the_admin_listener() {
 }
 
 #[test]
+fn no_answer_leaves_before_the_flush() {
+    let flush = Duration::from_millis(250);
+    let harness = Harness::start(|setup| setup.log.flush_delay = flush);
+    let lookup = "55b4fb2b-e8de-466c-930f-8b36640b9b5e";
+    let project = forebay_record::ProjectId::new(PROJECT).unwrap();
+    harness.control.create_lookup_table(project, "Accounts", Some(lookup)).unwrap();
+    for request in [
+        Request::post("/track", event(TOKEN, "a")),
+        Request::post("/track?img=1", event("unclaimed", "a")),
+        Request::post("/track", list(&[event(TOKEN, "a"), event(OTHER_TOKEN, "b")])),
+        Request::post("/engage", format!(r#"{{"$token":"{TOKEN}","$distinct_id":"u","$set":{{}}}}"#)),
+        Request::post("/import?strict=1", list(&[import_event()])).basic(SECRET, ""),
+        Request::post("/record?replay_id=r", "[]").basic(TOKEN, ""),
+        Request::new("PUT", &format!("/lookup-tables/{lookup}")).basic(SECRET, "").body("id,name\nk,v\n"),
+    ] {
+        let asked = std::time::Instant::now();
+        harness.ask(&request).expect_status(200);
+        assert!(asked.elapsed() >= flush, "answered within {:?}", asked.elapsed());
+    }
+    // Nothing to store: nothing to wait for.
+    let asked = std::time::Instant::now();
+    harness.ask(&Request::post("/track", "rubbish")).expect(200, "0");
+    assert!(asked.elapsed() < flush);
+    harness.finish();
+}
+
+#[test]
 fn receive_times_are_the_clocks() {
     let mut harness = Harness::start(|setup| setup.clock = Arc::new(|| 1_760_000_000_123));
     harness.ask(&Request::post("/track", event(TOKEN, "a"))).expect(200, "1");
