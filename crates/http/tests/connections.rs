@@ -69,6 +69,21 @@ fn methods_paths_and_framing_are_taken_as_senders_write_them() {
 }
 
 #[test]
+fn long_request_lines_and_headers_are_taken_and_longer_ones_refused() {
+    let harness = Harness::start(|_| {});
+    let data = forebay_tests::wire::base64(event(TOKEN, &"x".repeat(46_000)));
+    assert!(data.len() > 60_000);
+    let get = Request::get(&format!("/track?data={}", forebay_tests::wire::percent(data)));
+    let cookie = |bytes: usize| "c".repeat(bytes);
+    harness.ask(&get.header("Cookie", &cookie(30_000))).expect(200, "1");
+    // hyper's own refusals: it could not read the request, so there is nothing to say beyond the status.
+    let request = Request::get("/track?data=x").header("Cookie", &cookie(120_000));
+    harness.ask(&request).expect_status(431);
+    harness.ask(&Request::get(&format!("/track?data={}", cookie(70_000)))).expect_status(414);
+    harness.finish();
+}
+
+#[test]
 fn a_sender_that_shuts_his_side_still_gets_his_answer() {
     let harness = Harness::start(|setup| setup.log.flush_delay = Duration::from_millis(100));
     let mut connection = harness.connect();
