@@ -26,6 +26,8 @@
 //! * An index speaks of one file: segment, generation and salt must match.
 
 mod build;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use build::{IndexBuilder, build, write};
 

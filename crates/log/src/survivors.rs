@@ -45,3 +45,33 @@ pub(crate) fn survivor(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::survivor;
+    use crate::{SegmentMap, sample::LaneWriter};
+    use forebay_record::{LaneId, Lsn, resync};
+
+    #[test]
+    fn windows_find_what_a_search_of_the_whole_finds() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut lane = LaneWriter::new(dir.path(), LaneId(0));
+        let events: Vec<String> = (0..200usize).map(|n| "x".repeat(n * 37 % 5000)).collect();
+        for event in &events {
+            lane.frame(1, "t", &[(event, None)]);
+        }
+        lane.commit();
+        let map = SegmentMap::open(&lane.segment_path(1)).expect("a segment");
+        let (end, ..) = lane.stand();
+        assert!(end > 2 * super::WINDOW - 200_000, "more than one window: {end}");
+        for position in (0..end).step_by(9973).chain([super::WINDOW - 1, super::WINDOW, end - 1]) {
+            for (limit, least) in [(end, Lsn(0)), (end, Lsn(150)), (end / 2, Lsn(1)), (end / 2 + 3, Lsn(90))]
+            {
+                let whole = resync(map.bytes(limit), map.header().salt, position as u64, least);
+                let expected =
+                    whole.map(|frame| (usize::try_from(frame.position).expect("small"), frame.header));
+                assert_eq!(survivor(&map, limit, position, least), expected, "{position} {limit} {least:?}");
+            }
+        }
+    }
+}
