@@ -15,6 +15,8 @@
 //! * Only a stopped store is repaired: the data directory's lock is held throughout.
 
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     DirLock, IndexError, LockError, Store, VerifyError, index,

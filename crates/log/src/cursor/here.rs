@@ -67,6 +67,8 @@ impl Here {
         self.goal = goal;
         self.limit = end.min(self.file_len(dir)?);
         self.complete = true;
+        // Nobody writes here any more, so reading ahead does no harm. Out of a cold cache it gave 0.45 GB/s,
+        // as the kernel's default did, where page by page gave 0.05 (a shared machine with two cores).
         self.map.expect_sequential();
         Ok(())
     }
