@@ -26,10 +26,10 @@ struct Node {
 }
 
 /// A node with health checks on a port of their own, as behind a real balancer.
-fn node(more: &str) -> Node {
+fn node(more: &str, ready_red_ms: u32) -> Node {
     let dir = tempfile::tempdir().expect("making a directory");
     let config = format!(
-        "[http]\ntrusted_proxies = [\"{BALANCER}\"]\n{more}\n[http.drain]\nready_red_ms = 3000\nfinish_ms = 10000\n"
+        "[http]\ntrusted_proxies = [\"{BALANCER}\"]\n{more}\n[http.drain]\nready_red_ms = {ready_red_ms}\nfinish_ms = 10000\n"
     );
     let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let forebay = Setup::new().data_dir(dir.path()).admin_listen(admin).config(&config).start();
@@ -38,7 +38,7 @@ fn node(more: &str) -> Node {
 }
 
 fn two_nodes(more: &str) -> [Node; 2] {
-    [node(more), node(more)]
+    [node(more, 0), node(more, 0)]
 }
 
 fn addrs(nodes: &[Node; 2]) -> ([SocketAddr; 2], [SocketAddr; 2]) {
@@ -199,7 +199,8 @@ fn a_nodes_own_cors_headers_pass_unchanged() {
 /// Drains node 0 by SIGTERM while senders keep posting through the balancer, starts it again, and checks that every
 /// request was answered with success and every event is on one of the nodes, once.
 fn drain_under_load(balance: fn(&[Node; 2]) -> Balancer) {
-    let mut nodes = two_nodes("");
+    // As `deploy/forebay.toml` has it: longer than the balancer takes to see red.
+    let mut nodes = [node("", 3000), node("", 3000)];
     let balancer = balance(&nodes);
     wait_until_up(&balancer, b"");
     let running = AtomicBool::new(true);

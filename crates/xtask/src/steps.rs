@@ -2,7 +2,8 @@
 //!
 //! # How the time is kept
 //! * Everything in the dev profile (clippy, tests, doc tests, benches run once) shares one build of the dependencies,
-//!   which are optimised a little there, so that tests run fast without a second build.
+//!   which are optimised a little there, so that tests run fast without a second build. Each of these commands names the
+//!   whole workspace: with fewer packages cargo would choose other features, and build the dependencies again.
 //! * loom and fuzzing need flags of their own, so directories of their own; they build few crates.
 //! * The end-to-end tests drive the release binary, the one that is shipped.
 
@@ -101,8 +102,8 @@ fn docs() -> Result<Vec<String>, String> {
 }
 
 fn benches() -> Result<Vec<String>, String> {
-    // Without `--bench` criterion runs each benchmark once and measures nothing.
-    run("cargo test --package forebay-benches --benches --locked --quiet")?;
+    // Not by `cargo bench`: so criterion runs each benchmark once and measures nothing.
+    run("cargo test --workspace --bench * --locked --quiet")?;
     NOTHING
 }
 
