@@ -24,7 +24,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -137,6 +137,8 @@ pub(crate) struct Lane {
     failure: Mutex<Option<Arc<str>>>,
     pub(crate) counters: LaneCounters,
     pub(crate) segments: SegmentList,
+    /// The record after the last one whose outcome was told as stored.
+    told: AtomicU64,
 }
 
 impl fmt::Debug for Lane {
@@ -157,7 +159,18 @@ impl Lane {
             failure: Mutex::new(None),
             counters: LaneCounters::default(),
             segments: SegmentList::default(),
+            told: AtomicU64::new(0),
         }
+    }
+
+    /// Every outcome of what is durable now has been told. To be called where the lane does so.
+    pub(crate) fn set_told(&self) {
+        // Release: pairs with the Acquire in `told`.
+        self.told.store(self.counters.next_seq.now(), Ordering::Release);
+    }
+
+    pub(crate) fn told(&self) -> Seq {
+        Seq(self.told.load(Ordering::Acquire))
     }
 
     /// Takes room for `bytes` in the queue. An append larger than the whole queue gets in when it is empty.

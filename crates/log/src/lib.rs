@@ -42,6 +42,7 @@ mod store_id;
 mod supply;
 mod survey;
 mod survivors;
+mod telling;
 mod track;
 mod verify;
 mod watermark;
@@ -65,6 +66,7 @@ pub use stats::{StoreStats, StoredLane, stats};
 pub use step::{Frame, Gap, GapReason, Record, Step};
 pub use store::Store;
 pub use store_id::{DirLock, LockError, StoreIdError, read_store_id};
+pub use telling::Hold;
 pub use track::Flaw;
 pub use verify::{
     DamageReport, IndexProblem, LaneReport, LossReport, Progress, TornTail, VerifyError, VerifyReport, verify,

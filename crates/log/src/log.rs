@@ -16,9 +16,11 @@ use crate::{
     pending::Submitter,
     recovery::{self, RecoveredLane, Recovery},
     seat::Seats,
+    segment::random_salt,
     store::Store,
     store_id::{self, DirLock, StoreIdError},
     supply::{Draw, Preparer, Sizes, Supply},
+    telling::Telling,
 };
 use crossbeam_channel::Sender;
 use forebay_record::{LaneId, StoreId};
@@ -37,7 +39,7 @@ const FIRST_SEGMENTS: Duration = Duration::from_millis(500);
 /// A data directory's log, open for writing. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
 pub struct Log {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     closer: Arc<Closer>,
 }
 
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
     disk: Arc<dyn Disk>,
     store: StoreId,
     seats: Arc<Seats>,
+    pub(crate) telling: Arc<Telling>,
     /// The configured lanes, by number.
     lanes: Vec<Arc<Lane>>,
     /// Lanes of an earlier configuration: kept and read, not written.
@@ -139,6 +142,7 @@ impl Log {
             disk,
             store,
             seats: Arc::default(),
+            telling: Arc::default(),
             preparer,
             housekeeper,
             tasks,
@@ -208,8 +212,7 @@ impl Log {
     /// What was counted and what stands in the log.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        let lanes = self.inner.lanes.iter().chain(&self.inner.retired).chain(self.inner.unclaimed.get());
-        LogStats { lanes: lanes.map(|lane| lane.stats()).collect() }
+        LogStats { lanes: self.inner.all_lanes().map(|lane| lane.stats()).collect() }
     }
 
     /// Removes segments that the retention rules say may go. The log does so by itself every few seconds.
@@ -285,6 +288,11 @@ impl Inner {
         self.lanes.get(place).map_or(LaneId::UNCLAIMED, |lane| lane.id)
     }
 
+    /// Also those that are not written any more.
+    pub(crate) fn all_lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.lanes.iter().chain(&self.retired).chain(self.unclaimed.get())
+    }
+
     fn open_lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
         self.lanes.iter().chain(self.unclaimed.get())
     }
@@ -341,6 +349,7 @@ impl Inner {
             place,
             receiver,
             seats: Arc::clone(&self.seats),
+            telling: Arc::clone(&self.telling),
             group_bytes_max: config.group_bytes_max,
             linger: config.linger,
             heartbeat: config.heartbeat,
@@ -472,20 +481,11 @@ fn announce(
     tasks: &Sender<Task>,
 ) {
     lane.counters.recovered(&recovered.report);
+    lane.set_told();
     *lane.segments.lock() = std::mem::take(&mut recovered.segments);
     housekeeper.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
     // The thread ends after all lanes have: it is there.
     let _ = tasks.send(Task::Opened(Arc::clone(lane)));
-}
-
-fn random_salt() -> u64 {
-    let mut salt = [0; 8];
-    // A salt tells uses of a file apart; where the system has no random numbers, the time does too.
-    if getrandom::fill(&mut salt).is_err() {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        salt = since.as_nanos().to_le_bytes()[..8].try_into().unwrap_or([0; 8]);
-    }
-    u64::from_le_bytes(salt)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{Job, Lane, Message, writer::Writer};
 use crate::{
     handoff::Verdict,
     seat::{Seat, Seats},
+    telling::Telling,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::{
@@ -27,6 +28,7 @@ pub(crate) struct LaneThread {
     pub(crate) place: usize,
     pub(crate) receiver: Receiver<Message>,
     pub(crate) seats: Arc<Seats>,
+    pub(crate) telling: Arc<Telling>,
     pub(crate) group_bytes_max: usize,
     pub(crate) linger: Duration,
     pub(crate) heartbeat: Duration,
@@ -39,6 +41,9 @@ impl Drop for Gone<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.lane.set_unable(&Arc::from("its writer panicked: restart the server"));
+            // The jobs it had were dropped before this, and so told.
+            let _telling = self.0.telling.tell();
+            self.0.lane.set_told();
         }
         self.0.seats.each(|seat| {
             seat.verdicts[self.0.place].close();
@@ -174,6 +179,7 @@ impl LaneThread {
     /// Tells everyone how the jobs ended: outcomes first, then each core, once.
     fn resolve(&self, jobs: &mut Vec<Job>, told: &mut Told) {
         let mut bytes = 0;
+        let telling = self.telling.tell();
         for job in jobs.iter_mut() {
             job.tell();
             bytes += job.bytes;
@@ -186,6 +192,8 @@ impl LaneThread {
             seat.verdicts[self.place].write(job.ticket, verdict);
             told.resolved[job.seat] = Some(job.ticket + 1);
         }
+        self.lane.set_told();
+        drop(telling);
         self.lane.release(bytes);
         for (seat, resolved) in told.seats.iter().zip(&mut told.resolved) {
             if let Some(resolved) = resolved.take() {

@@ -408,3 +408,71 @@ fn a_core_that_leaves_makes_room_for_another() {
     }
     assert_eq!(read(&log, LaneId(0)).len(), 20);
 }
+
+/// Adds up what it hears.
+#[derive(Default)]
+struct Heard(AtomicU64);
+
+impl Outcome for Heard {
+    fn stored(&self, events: u32, _bytes: u64) {
+        // Slow, so that batches are told in parts while others look.
+        thread::yield_now();
+        self.0.fetch_add(events.into(), Ordering::Relaxed);
+    }
+
+    fn failed(&self, _events: u32) {}
+}
+
+#[test]
+fn a_hold_finds_each_lane_exactly_where_its_outcomes_have_been_told() {
+    let dir = TempDir::new().unwrap();
+    let config = LogConfig { lanes: 2, ..config(&dir) };
+    let heard: Arc<[Heard; 3]> = Arc::default();
+    let slot = |lane: LaneId| if lane == LaneId::UNCLAIMED { 2 } else { usize::from(lane.0) };
+    for round in 1..=2_u64 {
+        let (log, _) = Log::open(config.clone()).unwrap();
+        let seen = || {
+            let hold = log.hold_outcomes();
+            for at in hold.told() {
+                assert_eq!(heard[slot(at.lane)].0.load(Ordering::Relaxed), at.seq.0, "{at:?}");
+            }
+            hold.told().iter().map(|at| at.seq.0).sum::<u64>()
+        };
+        let before = seen();
+        let sent = thread::scope(|scope| {
+            let send = || {
+                let submitter = log.submitter();
+                for i in 0..600_u64 {
+                    let lane = [LaneId(0), LaneId(1), LaneId::UNCLAIMED][usize::try_from(i % 3).unwrap()];
+                    let project = (lane != LaneId::UNCLAIMED).then_some(7);
+                    let outcome: Arc<dyn Outcome> = Arc::new(Forward(Arc::clone(&heard), slot(lane)));
+                    let append = Append { outcome: Some(outcome), ..append(project, &["a", "b"]) };
+                    let pending = submitter.submit(lane, append).expect("taken in");
+                    if i % 50 == 49 {
+                        drop(block_on(&submitter, pending).expect("stored"));
+                    }
+                }
+                1200_u64
+            };
+            let senders = [scope.spawn(send), scope.spawn(send)];
+            while senders.iter().any(|sender| !sender.is_finished()) {
+                seen();
+                thread::yield_now();
+            }
+            senders.into_iter().map(|sender| sender.join().unwrap()).sum::<u64>()
+        });
+        let closer = log.clone();
+        closer.close().unwrap();
+        assert_eq!(seen(), before + sent, "round {round}: also when the log has been closed");
+    }
+}
+
+struct Forward(Arc<[Heard; 3]>, usize);
+
+impl Outcome for Forward {
+    fn stored(&self, events: u32, bytes: u64) {
+        self.0[self.1].stored(events, bytes);
+    }
+
+    fn failed(&self, _events: u32) {}
+}
