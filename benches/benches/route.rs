@@ -21,7 +21,9 @@ fn sizes() -> &'static [u64] {
 }
 
 fn token(id: u64) -> Box<[u8]> {
-    format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).into_bytes().into()
+    format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+        .into_bytes()
+        .into()
 }
 
 fn settings(id: u64) -> ProjectSettings {

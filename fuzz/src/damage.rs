@@ -4,8 +4,8 @@
 //! would let the fuzzer solve for checksums and "find" a frame that nobody encoded.
 
 use forebay_record::{
-    CheckedFrame, DIRECTORY_ENTRY_BYTES, FrameKind, LossSummary, Lsn, Payload, SEGMENT_HEADER_BYTES, SegmentHeader,
-    Walk, resync,
+    CheckedFrame, DIRECTORY_ENTRY_BYTES, FrameKind, LossSummary, Lsn, Payload, SEGMENT_HEADER_BYTES,
+    SegmentHeader, Walk, resync,
 };
 
 use crate::sample::{Built, Plan, build, payload};

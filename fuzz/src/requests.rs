@@ -6,7 +6,8 @@ use bytes::Bytes;
 use forebay_scan::{Dialect, Limits, Request, Scanner, Verdict, plain};
 
 /// Small enough that the fuzzer reaches each.
-const LIMITS: Limits = Limits { body_bytes_max: 64 << 10, depth_max: 128, event_bytes_max: 2 << 10, events_max: 40 };
+const LIMITS: Limits =
+    Limits { body_bytes_max: 64 << 10, depth_max: 128, event_bytes_max: 2 << 10, events_max: 40 };
 /// A minute in November 2026.
 const NOW_MS: u64 = 1_795_312_800_000;
 

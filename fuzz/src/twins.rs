@@ -73,7 +73,8 @@ pub fn first<'a>(pairs: &'a [(Vec<u8>, Vec<u8>)], key: &str) -> Option<&'a [u8]>
 #[must_use]
 pub fn callback(value: &[u8]) -> bool {
     let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_$.[]";
-    value == b"(function(){})" || !value.is_empty() && value.len() <= 128 && value.iter().all(|b| allowed.contains(b))
+    value == b"(function(){})"
+        || !value.is_empty() && value.len() <= 128 && value.iter().all(|b| allowed.contains(b))
 }
 
 /// User and password of one reading of a Basic header.
