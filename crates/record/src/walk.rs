@@ -6,8 +6,7 @@
 
 use crate::{
     FRAME_ALIGN, FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameKind, LossSummary, Lsn,
-    SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq,
-    frame::MAGIC,
+    SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq, frame::MAGIC,
 };
 use std::fmt;
 
