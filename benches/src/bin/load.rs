@@ -52,9 +52,10 @@ struct Run {
     /// The binary to measure [default: the `forebay` beside this one]
     #[arg(long)]
     forebay: Option<PathBuf>,
-    /// Where data directories are made, each removed at the end: the disk to measure
-    #[arg(long, default_value = ".")]
-    dir: PathBuf,
+    /// Where data directories are made, each removed at the end: the disk to measure [default: beside this
+    /// binary]
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// Events in a request; one load for each
     #[arg(long, value_delimiter = ',', default_values_t = [1, 50, 2000])]
     events: Vec<usize>,
@@ -119,7 +120,8 @@ impl Run {
                 binary.display()
             )));
         }
-        let dir = tempfile::Builder::new().prefix("forebay-load-").tempdir_in(&self.dir)?;
+        let beside = self.dir.clone().unwrap_or_else(|| here.with_file_name(""));
+        let dir = tempfile::Builder::new().prefix("forebay-load-").tempdir_in(beside)?;
         let token = process::create_project(&binary, dir.path())?;
         let server_cores: &[usize] = if self.pin { &[0] } else { &[] };
         let mut bare = Command::new(&here);
