@@ -137,7 +137,20 @@ impl Ledger {
     /// several drains and add up. What could not be persisted goes back by [`Ledger::put_back`].
     #[must_use = "rows not persisted must be put back"]
     pub fn drain_minute(&self, now_ms: u64) -> Vec<Row> {
-        let rows = std::mem::take(&mut self.collect(now_ms).rows);
+        self.drain_minute_holding(now_ms, || ())
+    }
+
+    /// As [`Ledger::drain_minute`], at the moment that `hold` makes: the rows have all that was counted when
+    /// it returned, and of what its result keeps from being counted, until it is dropped, nothing more.
+    #[must_use = "rows not persisted must be put back"]
+    pub fn drain_minute_holding<H>(&self, now_ms: u64, hold: impl FnOnce() -> H) -> Vec<Row> {
+        // Most of what changed is entered before anybody is held up.
+        let mut books = self.collect(now_ms);
+        let held = hold();
+        let changed = self.changed();
+        drop(held);
+        books.enter(now_ms, changed, self.limits.rows);
+        let rows = std::mem::take(&mut books.rows);
         rows.into_iter()
             .map(|((minute_ms, owner, kind), (events, bytes))| Row { minute_ms, owner, kind, events, bytes })
             .collect()
@@ -234,25 +247,39 @@ impl Ledger {
     }
 
     fn collect(&self, now_ms: u64) -> crate::sync::MutexGuard<'_, Books> {
-        let minute_ms = now_ms - now_ms % 60_000;
         let mut books = lock(&self.books);
-        for tally in self.inbox.take() {
-            tally.unmark();
-            let counts = tally.counts();
-            let owner = tally.owner();
-            let earlier = books.owners.remove(&owner).unwrap_or_default();
-            for (kind, events, bytes) in counts.since(&earlier) {
-                books.totals.add(kind, events, bytes);
-                books.add_row((minute_ms, owner, kind), events, bytes);
-            }
-            books.owners.insert(owner, counts);
-        }
-        books.bound_rows(self.limits.rows);
+        let changed = self.changed();
+        books.enter(now_ms, changed, self.limits.rows);
         books
+    }
+
+    /// What the tallies count now that changed since they were last asked. Only who has the books locked may
+    /// ask: what it returns is to be entered there.
+    fn changed(&self) -> Vec<(Owner, Counts)> {
+        let tallies = self.inbox.take().into_iter();
+        let read = |tally: Arc<Tally>| {
+            tally.unmark();
+            (tally.owner(), tally.counts())
+        };
+        tallies.map(read).collect()
     }
 }
 
 impl Books {
+    /// Adds what is new in these counts to the totals and to the rows of the minute.
+    fn enter(&mut self, now_ms: u64, changed: Vec<(Owner, Counts)>, rows_max: usize) {
+        let minute_ms = now_ms - now_ms % 60_000;
+        for (owner, counts) in changed {
+            let earlier = self.owners.remove(&owner).unwrap_or_default();
+            for (kind, events, bytes) in counts.since(&earlier) {
+                self.totals.add(kind, events, bytes);
+                self.add_row((minute_ms, owner, kind), events, bytes);
+            }
+            self.owners.insert(owner, counts);
+        }
+        self.bound_rows(rows_max);
+    }
+
     fn add_row(&mut self, key: (u64, Owner, Kind), events: u64, bytes: u64) {
         let row = self.rows.entry(key).or_default();
         row.0 += events;

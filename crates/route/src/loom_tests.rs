@@ -65,6 +65,32 @@ fn a_collector_misses_no_change_of_a_tally() {
 }
 
 #[test]
+fn what_was_counted_before_a_collector_is_let_in_is_collected_whoever_marked_the_tally() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::default());
+        let tally = Tally::new(Owner::Nobody, Arc::clone(&inbox));
+        let handed = tally.receive(1, 0).hand_over(1);
+        for tally in inbox.take() {
+            tally.unmark();
+        }
+        // A core marks the tally while a lane settles, and then lets the collector in.
+        let core = {
+            let tally = Arc::clone(&tally);
+            thread::spawn(move || tally.receive(1, 0))
+        };
+        let lane = thread::spawn(move || {
+            handed.stored(1, 0);
+            handed
+        });
+        let handed = lane.join().unwrap();
+        let collected = inbox.take().iter().map(|tally| tally.counts().stored).sum::<u64>();
+        assert_eq!(collected, 1);
+        core.join().unwrap().reject_rest(Reason::Empty);
+        drop(handed);
+    });
+}
+
+#[test]
 fn events_settled_by_two_threads_are_settled_once() {
     loom::model(|| {
         let tally = Tally::new(Owner::Nobody, Arc::new(Inbox::default()));

@@ -148,9 +148,14 @@ impl Tally {
     }
 
     fn mark(self: &Arc<Self>) {
-        // A swap and not a load: see `unmark`. It touches the cache line that the counters just touched.
-        if !self.marked.swap(true, Ordering::AcqRel) {
-            lock(&self.inbox.changed).push(Arc::clone(self));
+        // A read-modify-write and not a load: see `unmark`. It touches the cache line that the counters just
+        // touched.
+        if !self.marked.fetch_or(false, Ordering::AcqRel) {
+            // Marked under the lock: who finds it marked, and then lets somebody collect, is collected.
+            let mut changed = lock(&self.inbox.changed);
+            if !self.marked.swap(true, Ordering::AcqRel) {
+                changed.push(Arc::clone(self));
+            }
         }
     }
 

@@ -93,6 +93,29 @@ fn rows_carry_the_minute_they_were_counted_in_and_come_back_when_put_back() {
 }
 
 #[test]
+fn a_drain_has_all_that_was_counted_when_its_hold_began() {
+    let ledger = ledger();
+    let tally = ledger.tally(project(1));
+    let handed = tally.receive(5, 50).hand_over(5);
+    handed.stored(1, 10);
+    let hold = || {
+        // Too late for the first look, in time for the hold.
+        handed.stored(2, 20);
+        ledger.nobody().receive(1, 0).reject_rest(Reason::Empty);
+    };
+    let rows = ledger.drain_minute_holding(0, hold);
+    let of = |rows: &[Row], owner, kind| -> u64 {
+        rows.iter().filter(|row| (row.owner, row.kind) == (owner, kind)).map(|row| row.events).sum()
+    };
+    assert_eq!(of(&rows, project(1), Kind::Received), 5);
+    assert_eq!(of(&rows, project(1), Kind::Stored), 3);
+    assert_eq!(of(&rows, Owner::Nobody, Kind::Rejected(Reason::Empty)), 1);
+    handed.stored(2, 20);
+    assert_eq!(of(&ledger.drain_minute(0), project(1), Kind::Stored), 2);
+    assert!(ledger.totals(0).balances());
+}
+
+#[test]
 fn rows_that_cannot_be_persisted_stay_bounded_and_lose_no_event() {
     let ledger = ledger();
     for minute in 0..1000 {
