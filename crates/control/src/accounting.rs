@@ -1,6 +1,12 @@
 //! The accounting by minute, and the stamps of last use: what the server's bookkeeper writes.
+//!
+//! # Invariants
+//! * The rows and the positions in the log that they reach to change together: whatever a crash leaves, each
+//!   record of the log is counted as stored once, or lies behind its lane's position.
 
-use forebay_record::ProjectId;
+use std::collections::BTreeMap;
+
+use forebay_record::{LaneId, Position, ProjectId, Seq};
 use forebay_route::{Credential, Kind, Owner, Reason, Row};
 use rusqlite::params;
 
@@ -27,6 +33,15 @@ impl Default for Keep {
     }
 }
 
+/// What [`Control::close_books`] booked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClosedBooks {
+    /// Events that were stored and not counted.
+    pub stored: u64,
+    /// Events that came in and were lost with the process: nobody was told that they are stored.
+    pub interrupted: u64,
+}
+
 const HOUR_MS: u64 = 3600 * 1000;
 
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -35,29 +50,46 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const PRUNED: u64 = 0;
 
 impl Control {
-    /// Adds rows to the accounting: all of them or none.
+    /// Adds rows to the accounting, and says how far the lanes' records are counted with them: all of it or
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError`]; the rows are then to be put back into the ledger.
-    pub fn record_accounting(&self, rows: &[Row]) -> Result<(), StoreError> {
-        if rows.is_empty() {
+    pub fn record_accounting(&self, rows: &[Row], counted: &[Position]) -> Result<(), StoreError> {
+        if rows.is_empty() && counted.is_empty() {
             return Ok(());
         }
         self.change(|job| {
             for row in rows {
                 add(job, row)?;
             }
+            set_counted(job, counted)?;
             stamp_tokens(job, rows)
         })
     }
 
-    /// Judges events that the accounting shows as received and never judged, because the last process
-    /// ended before it booked their verdict: they count as refused, reason `interrupted`. To be called
-    /// at the start of the server, before anything is received. Returns how many.
+    /// How far the accounting has counted each lane's records, as last recorded with rows. A lane that is not
+    /// there has not been counted at all; no lane is, where an earlier version kept the accounting.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn close_books(&self) -> Result<u64, StoreError> {
+    pub fn counted(&self) -> Result<Vec<Position>, StoreError> {
+        self.read(|job| {
+            let position =
+                |row: &rusqlite::Row<'_>| Ok(Position { lane: LaneId(row.get(0)?), seq: Seq(row.get(1)?) });
+            job.rows("SELECT lane, seq FROM counted ORDER BY lane", [], position)
+        })
+    }
+
+    /// Brings the accounting up to date with what the last process left. `stored` are its records in the log
+    /// that were not counted, of kind [`Kind::Stored`]; with them all up to `counted` are. Those that did not
+    /// stand in the accounting as received do now; what does, and has not been stored or refused, was lost
+    /// with the process: it counts as refused, reason `interrupted`. To be called once, before the first
+    /// [`Control::record_accounting`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing has changed.
+    pub fn close_books(&self, stored: &[Row], counted: &[Position]) -> Result<ClosedBooks, StoreError> {
         self.change(|job| {
             let open = job.rows(
                 "SELECT owner, sum(CASE kind WHEN 'received' THEN events ELSE -events END) AS open FROM accounting \
@@ -65,14 +97,38 @@ impl Control {
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
-            let minute_ms = job.now_ms - job.now_ms % 60_000;
-            let mut total = 0;
-            for (owner, events) in open {
-                let Some(owner) = owner_of(owner) else { continue };
-                add(job, &Row { minute_ms, owner, kind: Kind::Rejected(Reason::Interrupted), events, bytes: 0 })?;
-                total += events;
+            let mut open: BTreeMap<Owner, u64> = open
+                .into_iter()
+                .filter_map(|(owner, events)| Some((owner_of(owner)?, events)))
+                .collect();
+            let mut closed = ClosedBooks::default();
+            let mut received = Vec::new();
+            for row in stored {
+                add(job, row)?;
+                closed.stored += row.events;
+                let in_flight = open.entry(row.owner).or_default();
+                let known = row.events.min(*in_flight);
+                *in_flight -= known;
+                let events = row.events - known;
+                if events > 0 {
+                    // Which of the row's events are new is not known: so they have their share of its bytes.
+                    let bytes = u128::from(row.bytes) * u128::from(events) / u128::from(row.events);
+                    let bytes = u64::try_from(bytes).unwrap_or(row.bytes);
+                    received.push(Row { kind: Kind::Received, events, bytes, ..*row });
+                }
             }
-            Ok(total)
+            let minute_ms = job.now_ms - job.now_ms % 60_000;
+            for (owner, events) in open.into_iter().filter(|&(_, events)| events > 0) {
+                let kind = Kind::Rejected(Reason::Interrupted);
+                add(job, &Row { minute_ms, owner, kind, events, bytes: 0 })?;
+                closed.interrupted += events;
+            }
+            for row in &received {
+                add(job, row)?;
+            }
+            set_counted(job, counted)?;
+            stamp_tokens(job, &received)?;
+            Ok(closed)
         })
     }
 
@@ -170,6 +226,17 @@ fn add(job: &Job<'_>, row: &Row) -> Result<(), StoreError> {
             row.bytes
         ],
     )?;
+    Ok(())
+}
+
+fn set_counted(job: &Job<'_>, counted: &[Position]) -> Result<(), StoreError> {
+    for at in counted {
+        job.execute(
+            "INSERT INTO counted (lane, seq) VALUES (?1, ?2) \
+             ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE seq <> excluded.seq",
+            params![at.lane.0, at.seq.0],
+        )?;
+    }
     Ok(())
 }
 

@@ -27,7 +27,7 @@ mod transfer;
 mod watch;
 
 pub use account::{Account, CreatedAccount, NewAccount};
-pub use accounting::Keep;
+pub use accounting::{ClosedBooks, Keep};
 pub use audit::AuditEntry;
 pub use control::{Control, Options};
 pub use csv::{FAILED_RECORDS_MAX, FailedRecord, check_csv};

@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/1_projects.sql"),
     include_str!("schema/2_accounting.sql"),
     include_str!("schema/3_lookup_tables.sql"),
+    include_str!("schema/4_counted.sql"),
 ];
 
 /// Brings the store to the latest version.

@@ -4,9 +4,12 @@
 //! # Invariants
 //! * What could not be booked is kept and tried again; memory is bounded by the ledger's limits.
 //! * Failing to book never stops the server: accounting waits, events do not.
+//! * Counts are booked together with how far they cover the log, and after the last process's books are closed:
+//!   whatever ends this process, [`Closing`] counts the rest.
 
+use crate::closing::Closing;
 use forebay_control::{Control, Keep, StoreError};
-use forebay_log::Clock;
+use forebay_log::{Clock, Log};
 use forebay_route::Ledger;
 use std::{
     sync::{Arc, mpsc},
@@ -26,17 +29,23 @@ pub(crate) struct Bookkeeper {
 }
 
 impl Bookkeeper {
-    /// Starts booking.
+    /// Closes the last process's books, or leaves that for later where it fails, and starts booking.
     ///
     /// # Errors
     /// If no thread can be had.
     pub(crate) fn start(
         control: Arc<Control>,
         ledger: Arc<Ledger>,
+        log: Log,
+        closing: Closing,
         clock: Clock,
     ) -> std::io::Result<Bookkeeper> {
         let (stop, stopped) = mpsc::channel();
-        let mut books = Books { control, ledger, clock, next_refusal: 0, failing: false };
+        let closing = Some(closing);
+        let mut books = Books { control, ledger, log, closing, clock, next_refusal: 0, failing: false };
+        // A full disk must not keep the server from starting.
+        let closed = books.close();
+        books.report(closed);
         let thread = std::thread::Builder::new().name("bookkeeper".to_owned()).spawn(move || {
             let mut pruned = Instant::now();
             while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
@@ -65,6 +74,9 @@ impl Bookkeeper {
 struct Books {
     control: Arc<Control>,
     ledger: Arc<Ledger>,
+    log: Log,
+    /// `None` once the last process's books are closed.
+    closing: Option<Closing>,
     clock: Clock,
     next_refusal: u64,
     failing: bool,
@@ -73,6 +85,10 @@ struct Books {
 impl Books {
     fn book(&mut self) {
         let booked = self.rows().and(self.refusals()).and(self.unknown_tokens()).and(self.used());
+        self.report(booked);
+    }
+
+    fn report(&mut self, booked: Result<(), StoreError>) {
         match booked {
             Ok(()) if self.failing => tracing::info!("accounting is booked again"),
             // Once, not every second.
@@ -87,12 +103,32 @@ impl Books {
         self.failing = booked.is_err();
     }
 
-    fn rows(&self) -> Result<(), StoreError> {
-        let rows = self.ledger.drain_minute((self.clock)());
+    fn close(&mut self) -> Result<(), StoreError> {
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        let closed = closing.close(&self.control)?;
+        self.closing = None;
+        if closed.stored > 0 || closed.interrupted > 0 {
+            tracing::warn!(
+                stored = closed.stored,
+                interrupted = closed.interrupted,
+                "the last process ended before it booked these events: they are counted now"
+            );
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self) -> Result<(), StoreError> {
+        self.close()?;
+        let mut counted = Vec::new();
+        let rows = self.ledger.drain_minute_holding((self.clock)(), || {
+            let hold = self.log.hold_outcomes();
+            counted.extend_from_slice(hold.told());
+            hold
+        });
         if rows.is_empty() {
             return Ok(());
         }
-        self.control.record_accounting(&rows).inspect_err(|_| self.ledger.put_back(rows))
+        self.control.record_accounting(&rows, &counted).inspect_err(|_| self.ledger.put_back(rows))
     }
 
     fn refusals(&mut self) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@
 
 mod bookkeeper;
 pub mod cli;
+mod closing;
 pub mod config;
 mod files;
 mod logging;
@@ -17,6 +18,7 @@ mod report;
 mod watcher;
 
 use bookkeeper::Bookkeeper;
+use closing::Closing;
 use config::Config;
 use forebay_control::{Control, Options};
 use forebay_export::ExportMount;
@@ -94,7 +96,6 @@ impl Server {
         let control = Arc::new(control.map_err(ServerError::of(format!("open the registry in {shown}")))?);
         let using = format!("use the registry in {shown}");
         let first_project = control.ensure_first_project().map_err(ServerError::of(using.as_str()))?;
-        close_books(&control);
         let ledger = Ledger::new(LedgerLimits::default());
         let registry = Arc::new(Registry::new(Arc::clone(&ledger), move |project| lane_of(project, lanes)));
         let (snapshot, watch) = control.watch().map_err(ServerError::of(using.as_str()))?;
@@ -102,17 +103,20 @@ impl Server {
         registry.replace_all(snapshot.projects, snapshot.accounts);
 
         let store = Store::open(&dir).map_err(ServerError::of(format!("read the log in {shown}")))?;
+        let closing = Closing::new(&log, store.clone());
         let parts = Parts {
             log,
             registry: Arc::clone(&registry),
             admission: Admission::new(config.admission, lanes),
             ledger: Arc::clone(&ledger),
-            control: Arc::clone(&control),
+            control,
             clock: Arc::clone(&clock),
         };
         let collector =
             Collector::new(config.http.clone(), parts).map_err(ServerError::of("use the configuration"))?;
-        let bookkeeper = Bookkeeper::start(control, Arc::clone(&ledger), clock)
+        // Before anything is served: what the last process left unbooked is not to mix with what comes now.
+        let (control, log) = (Arc::clone(&collector.control), collector.log.clone());
+        let bookkeeper = Bookkeeper::start(control, Arc::clone(&ledger), log, closing, clock)
             .map_err(ServerError::of("start a thread"))?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
         let export = ExportMount::new(store, config.exports_max);
@@ -127,23 +131,6 @@ impl Server {
             first_project,
         };
         Ok(Running { http, collector, bookkeeper, watcher, report })
-    }
-}
-
-/// Judges what the last process left without a verdict. A full disk must not keep the server from starting:
-/// the books then stay open until the next start.
-fn close_books(control: &Control) {
-    match control.close_books() {
-        Ok(0) => {}
-        Ok(events) => {
-            tracing::warn!(
-                events,
-                "the last process ended before it booked these; they count as interrupted"
-            );
-        }
-        Err(e) => {
-            tracing::error!(error = chain(&e), "the accounting of the last process cannot be closed now")
-        }
     }
 }
 

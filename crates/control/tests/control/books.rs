@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::common::{NOW_MS, brought, open, options, store};
-use forebay_control::{Control, Keep, NewAccount, StatsFilter};
-use forebay_record::{Endpoint, ProjectId};
+use forebay_control::{ClosedBooks, Control, Keep, NewAccount, StatsFilter};
+use forebay_record::{Endpoint, LaneId, Position, ProjectId, Seq};
 use forebay_route::{
     Counts, Credential, Kind, Ledger, LedgerLimits, Owner, Reason, Refusal, Row, Rule, UnknownToken,
 };
@@ -32,14 +32,16 @@ fn rows_of_one_minute_add_up_and_the_answer_balances() {
         row(7, Owner::Unclaimed, Kind::Received, 2, 20),
         row(7, Owner::Unclaimed, Kind::Stored, 2, 20),
     ];
-    control.record_accounting(&rows).unwrap();
+    control.record_accounting(&rows, &[]).unwrap();
     let open_books = control.stats(&StatsFilter::default()).unwrap();
     assert!(!open_books.totals.balances());
     assert_eq!(open_books.totals.in_flight(), 1);
     let later =
         [row(7, project(1), Kind::Dropped(Rule::Ignored), 1, 0), row(8, Owner::Nobody, Kind::Received, 1, 9)];
-    control.record_accounting(&later).unwrap();
-    control.record_accounting(&[row(8, Owner::Nobody, Kind::Rejected(Reason::Malformed), 1, 0)]).unwrap();
+    control.record_accounting(&later, &[]).unwrap();
+    control
+        .record_accounting(&[row(8, Owner::Nobody, Kind::Rejected(Reason::Malformed), 1, 0)], &[])
+        .unwrap();
 
     let stats = open(dir.path()).stats(&StatsFilter { minutes_max: 10, ..StatsFilter::default() }).unwrap();
     assert!(stats.totals.balances());
@@ -60,7 +62,7 @@ fn an_answer_covers_what_was_asked_for() {
     let (_dir, control) = store();
     for minute in 1..=5 {
         control
-            .record_accounting(&[row(minute, project(minute % 2 + 1), Kind::Received, minute, 0)])
+            .record_accounting(&[row(minute, project(minute % 2 + 1), Kind::Received, minute, 0)], &[])
             .unwrap();
     }
     let cases = [
@@ -97,8 +99,8 @@ fn minutes_become_hours_and_then_a_sum_and_the_totals_stay() {
     for age in [200 * day, 100 * day, 3 * day, 0] {
         for minute in [now - age, now - age + 1] {
             assert!(minute % 60 != 0 && minute % 60 != 59);
-            control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 2)]).unwrap();
-            control.record_accounting(&[row(minute, project(1), Kind::Stored, 1, 2)]).unwrap();
+            control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 2)], &[]).unwrap();
+            control.record_accounting(&[row(minute, project(1), Kind::Stored, 1, 2)], &[]).unwrap();
         }
     }
     let before = control.stats(&StatsFilter::default()).unwrap();
@@ -121,7 +123,7 @@ fn the_accounting_stays_bounded_however_many_projects_are_busy() {
     for minute in 0..30 {
         let rows: Vec<Row> =
             (1..=50).map(|id| row(now - 30 + minute, project(id), Kind::Received, 1, 0)).collect();
-        control.record_accounting(&rows).unwrap();
+        control.record_accounting(&rows, &[]).unwrap();
         control.prune(KEEP).unwrap();
         assert!(rows_kept(dir.path()) <= 1000);
     }
@@ -134,18 +136,77 @@ fn the_accounting_stays_bounded_however_many_projects_are_busy() {
 fn a_process_that_died_leaves_no_event_in_flight_for_ever() {
     let (_dir, control) = store();
     control
-        .record_accounting(&[
-            row(1, project(1), Kind::Received, 10, 0),
-            row(1, project(1), Kind::Stored, 7, 0),
-            row(1, Owner::Nobody, Kind::Received, 2, 0),
-            row(1, Owner::Nobody, Kind::Rejected(Reason::Malformed), 2, 0),
-        ])
+        .record_accounting(
+            &[
+                row(1, project(1), Kind::Received, 10, 0),
+                row(1, project(1), Kind::Stored, 7, 0),
+                row(1, Owner::Nobody, Kind::Received, 2, 0),
+                row(1, Owner::Nobody, Kind::Rejected(Reason::Malformed), 2, 0),
+            ],
+            &[],
+        )
         .unwrap();
-    assert_eq!(control.close_books().unwrap(), 3);
+    let closed = control.close_books(&[], &[]).unwrap();
+    assert_eq!(closed, ClosedBooks { stored: 0, interrupted: 3 });
     let totals = control.stats(&StatsFilter::default()).unwrap().totals;
     assert!(totals.balances());
     assert_eq!(totals.rejected.get(&Reason::Interrupted), Some(&3));
-    assert_eq!(control.close_books().unwrap(), 0);
+    assert_eq!(control.close_books(&[], &[]).unwrap(), ClosedBooks::default());
+}
+
+fn at(lane: u16, seq: u64) -> Position {
+    Position { lane: LaneId(lane), seq: Seq(seq) }
+}
+
+#[test]
+fn what_the_log_holds_beyond_the_accounting_is_stored_and_the_rest_in_flight_interrupted() {
+    let (_dir, control) = store();
+    let left = [
+        row(1, project(1), Kind::Received, 10, 100),
+        row(1, project(1), Kind::Stored, 4, 40),
+        row(1, project(2), Kind::Received, 5, 50),
+    ];
+    control.record_accounting(&left, &[at(0, 4)]).unwrap();
+    // Of project 1 more was stored than was known to have come in; of 2 less; of 3 nothing was known.
+    let stored = [
+        row(1, project(1), Kind::Stored, 4, 40),
+        row(2, project(1), Kind::Stored, 4, 48),
+        row(2, project(2), Kind::Stored, 3, 30),
+        row(2, project(3), Kind::Stored, 1, 9),
+    ];
+    let closed = control.close_books(&stored, &[at(0, 16), at(1, 0)]).unwrap();
+    assert_eq!(closed, ClosedBooks { stored: 12, interrupted: 2 });
+    assert_eq!(control.counted().unwrap(), [at(0, 16), at(1, 0)]);
+    let stats = control.stats(&StatsFilter { minutes_max: 9, ..StatsFilter::default() }).unwrap();
+    let of = |counts: &Counts| (counts.received, counts.received_bytes, counts.stored, counts.stored_bytes);
+    let owners: Vec<_> = stats.owners.iter().map(|stats| of(&stats.counts)).collect();
+    assert_eq!(owners, [(12, 124, 12, 128), (5, 50, 3, 30), (1, 9, 1, 9)]);
+    assert!(stats.owners.iter().all(|stats| stats.counts.balances()), "{:?}", stats.owners);
+    let second = stats.minutes.iter().find(|m| (m.minute_ms, m.owner) == (2 * MINUTE, project(1))).unwrap();
+    assert_eq!(of(&second.counts), (2, 24, 4, 48), "two of the four were known to have come in");
+}
+
+#[test]
+fn positions_are_recorded_with_their_rows_or_not_at_all() {
+    let (dir, control) = store();
+    assert_eq!(control.counted().unwrap(), []);
+    let rows = [row(1, project(1), Kind::Received, 3, 0), row(1, project(1), Kind::Stored, 3, 0)];
+    let unclaimed = Position { lane: LaneId::UNCLAIMED, seq: Seq(9) };
+    control.record_accounting(&rows, &[at(0, 3), unclaimed]).unwrap();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    for table in ["accounting", "counted"] {
+        db.execute_batch(&format!(
+            "CREATE TRIGGER full BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        ))
+        .unwrap();
+        control.record_accounting(&rows, &[at(0, 6), unclaimed]).unwrap_err();
+        control.close_books(&rows[1..], &[at(0, 6)]).unwrap_err();
+        db.execute_batch("DROP TRIGGER full").unwrap();
+        assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals.stored, 3);
+        assert_eq!(open(dir.path()).counted().unwrap(), [at(0, 3), unclaimed]);
+    }
+    control.record_accounting(&rows, &[at(0, 6)]).unwrap();
+    assert_eq!(control.counted().unwrap(), [at(0, 6), unclaimed]);
 }
 
 #[test]
@@ -155,12 +216,12 @@ fn what_the_ledger_drained_is_what_the_store_answers() {
     let mut received = ledger.tally(project(1)).receive(9, 90);
     received.reject(Reason::TimeInvalid, 2);
     let handed = received.hand_over(7);
-    control.record_accounting(&ledger.drain_minute(NOW_MS)).unwrap();
+    control.record_accounting(&ledger.drain_minute(NOW_MS), &[]).unwrap();
     handed.stored(7, 70);
     // The store refuses once, and nothing is lost.
     let rows = ledger.drain_minute(NOW_MS);
     ledger.put_back(rows);
-    control.record_accounting(&ledger.drain_minute(NOW_MS + MINUTE)).unwrap();
+    control.record_accounting(&ledger.drain_minute(NOW_MS + MINUTE), &[]).unwrap();
     drop(received);
     let stats = control.stats(&StatsFilter::default()).unwrap();
     assert_eq!(stats.totals, ledger.totals(NOW_MS));
@@ -234,7 +295,7 @@ fn the_last_use_of_each_credential_is_shown() {
             (Credential::ServiceAccount("gone".into()), 14),
         ])
         .unwrap();
-    control.record_accounting(&[row(3, project(1), Kind::Received, 1, 1)]).unwrap();
+    control.record_accounting(&[row(3, project(1), Kind::Received, 1, 1)], &[]).unwrap();
     let shown = control.show_project(1).unwrap();
     assert_eq!((shown.api_key_last_used_ms, shown.api_secret_last_used_ms), (Some(11), Some(12)));
     assert_eq!(shown.tokens[0].last_used_ms, Some(3 * MINUTE));
@@ -250,10 +311,10 @@ fn a_job_that_fails_leaves_nothing_behind() {
     )
     .unwrap();
     let rows = [row(1, project(1), Kind::Received, 1, 0), row(2, project(1), Kind::Received, 3, 0)];
-    assert!(control.record_accounting(&rows).is_err());
+    assert!(control.record_accounting(&rows, &[]).is_err());
     assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals, Counts::default());
     db.execute_batch("DROP TRIGGER third").unwrap();
-    control.record_accounting(&rows).unwrap();
+    control.record_accounting(&rows, &[]).unwrap();
 }
 
 #[test]
@@ -267,7 +328,7 @@ fn a_full_store_says_so_and_heals() {
     let mut refused = None;
     for minute in 0..5000 {
         if let Err(error) =
-            control.record_accounting(&[row(minute, project(minute + 1), Kind::Received, 1, 1)])
+            control.record_accounting(&[row(minute, project(minute + 1), Kind::Received, 1, 1)], &[])
         {
             refused = Some((minute, error));
             break;
@@ -278,7 +339,7 @@ fn a_full_store_says_so_and_heals() {
     assert!(error.to_string().contains("no space left to write"), "{error}");
     assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals.received, minute, "it still answers");
     control.limit_pages_for_tests(None).unwrap();
-    control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 1)]).unwrap();
+    control.record_accounting(&[row(minute, project(1), Kind::Received, 1, 1)], &[]).unwrap();
 }
 
 proptest! {
@@ -306,7 +367,7 @@ proptest! {
             for row in &rows {
                 model.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
             }
-            control.record_accounting(&rows).unwrap();
+            control.record_accounting(&rows, &[]).unwrap();
             control.prune(Keep { minutes_days: 1, accounting_days: 1, ..KEEP }).unwrap();
         }
         model.retain(|_, counts| *counts != Counts::default());

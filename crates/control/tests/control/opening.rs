@@ -77,6 +77,7 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         include_str!("../../src/schema/1_projects.sql"),
         include_str!("../../src/schema/2_accounting.sql"),
         include_str!("../../src/schema/3_lookup_tables.sql"),
+        include_str!("../../src/schema/4_counted.sql"),
     ];
     for version in 1..=migrations.len() {
         let (dir, control) = store();
@@ -97,6 +98,7 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         assert_eq!(control.snapshot().unwrap(), before, "from version {version}");
         control.stats(&forebay_control::StatsFilter::default()).unwrap();
         control.rejects(None, 1).unwrap();
+        control.counted().unwrap();
         control.list_lookup_tables(before.projects[0].id).unwrap();
     }
 }
@@ -108,7 +110,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     let error = Control::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("has version 99, this program knows versions up to 3"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows versions up to 4"), "{error}");
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }

@@ -268,7 +268,7 @@ fn a_running_server_sees_what_another_process_changes() {
         matches!(watch.poll().unwrap(), Poll::Changes(changes) if changes.len() == 1),
         "its own changes too"
     );
-    server.record_accounting(&[]).unwrap();
+    server.record_accounting(&[], &[]).unwrap();
     assert_eq!(watch.poll().unwrap(), Poll::Nothing);
 }
 
