@@ -64,31 +64,8 @@ impl Process {
         (Process { log, submitter, ledger, control: control(dir), handed }, closing)
     }
 
-    /// Receives this many events, refuses some and hands the rest to the log.
     fn track(&mut self, number: u64, events: u32, refused: u32) {
-        let mut received = self.ledger.tally(owner(number)).receive(events, u64::from(events) * 2);
-        received.reject(Reason::EventMissing, refused.min(events));
-        let left = received.left();
-        if left == 0 {
-            return;
-        }
-        let settling = Arc::new(Settling(received.hand_over(left)));
-        let project = owner(number).project();
-        let append = Append {
-            kind: FrameKind::Records,
-            endpoint: Endpoint::Track,
-            project,
-            token: Bytes::from_static(b"t"),
-            meta: Bytes::new(),
-            received_at_ms: NOW_MS,
-            client_ip: None,
-            text: Bytes::from_static(b"{}"),
-            events: vec![DirectoryEntry { offset: 0, len: 2, ..DirectoryEntry::default() }; left as usize],
-            outcome: Some(Arc::clone(&settling) as Arc<dyn Outcome>),
-        };
-        let lane = project.map_or(LaneId::UNCLAIMED, |project| lane_of(project, LANES));
-        drop(self.submitter.submit(lane, append).expect("taken in"));
-        self.handed.push(settling);
+        self.handed.push(track(&self.submitter, &self.ledger, number, events, refused));
     }
 
     /// Receives events that never come to the log.
@@ -108,12 +85,7 @@ impl Process {
 
     /// Books as the bookkeeper does.
     fn book(&self, works: bool) {
-        let mut counted = Vec::new();
-        let rows = self.ledger.drain_minute_holding(NOW_MS, || {
-            let hold = self.log.hold_outcomes();
-            counted.extend_from_slice(hold.told());
-            hold
-        });
+        let (rows, counted) = drain(&self.log, &self.ledger);
         if works {
             self.control.record_accounting(&rows, &counted).unwrap();
         } else {
@@ -126,6 +98,78 @@ impl Process {
         drop(self.submitter);
         self.log.close().unwrap();
     }
+}
+
+/// Receives this many events, refuses some and hands the rest to the log.
+fn track(submitter: &Submitter, ledger: &Ledger, number: u64, events: u32, refused: u32) -> Arc<Settling> {
+    let mut received = ledger.tally(owner(number)).receive(events, u64::from(events) * 2);
+    received.reject(Reason::EventMissing, refused.min(events));
+    let left = received.left();
+    let settling = Arc::new(Settling(received.hand_over(left)));
+    if left == 0 {
+        return settling;
+    }
+    let project = owner(number).project();
+    let append = Append {
+        kind: FrameKind::Records,
+        endpoint: Endpoint::Track,
+        project,
+        token: Bytes::from_static(b"t"),
+        meta: Bytes::new(),
+        received_at_ms: NOW_MS,
+        client_ip: None,
+        text: Bytes::from_static(b"{}"),
+        events: vec![DirectoryEntry { offset: 0, len: 2, ..DirectoryEntry::default() }; left as usize],
+        outcome: Some(Arc::clone(&settling) as Arc<dyn Outcome>),
+    };
+    let lane = project.map_or(LaneId::UNCLAIMED, |project| lane_of(project, LANES));
+    match submitter.submit(lane, append) {
+        Ok(pending) => drop(pending),
+        Err(_) => settling.0.reject(Reason::Overloaded, left),
+    }
+    settling
+}
+
+/// As the bookkeeper does it.
+fn drain(log: &Log, ledger: &Ledger) -> (Vec<Row>, Vec<Position>) {
+    let mut counted = Vec::new();
+    let rows = ledger.drain_minute_holding(NOW_MS, || {
+        let hold = log.hold_outcomes();
+        counted.extend_from_slice(hold.told());
+        hold
+    });
+    (rows, counted)
+}
+
+#[test]
+fn every_booking_counts_exactly_the_records_in_front_of_its_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let until = Instant::now() + Duration::from_millis(1500);
+    std::thread::scope(|scope| {
+        for core in 0..2 {
+            let (log, ledger) = (&process.log, &process.ledger);
+            scope.spawn(move || {
+                let submitter = log.submitter();
+                for number in (core..).take_while(|_| Instant::now() < until) {
+                    track(&submitter, ledger, number % 5, 1, 0);
+                    if number % 64 == 0 {
+                        std::thread::sleep(Duration::from_micros(300));
+                    }
+                }
+            });
+        }
+        let (mut booked, mut bookings) = (0, 0);
+        while Instant::now() < until {
+            let (rows, counted) = drain(&process.log, &process.ledger);
+            let stored = rows.iter().filter(|row| row.kind == Kind::Stored);
+            booked += stored.map(|row| row.events).sum::<u64>();
+            bookings += 1;
+            let positions: u64 = counted.iter().map(|at| at.seq.0).sum();
+            assert_eq!(booked, positions, "after {bookings} bookings");
+        }
+        assert!(booked > 100 && bookings > 10, "{booked} booked in {bookings} bookings");
+    });
 }
 
 /// The books, and what the log holds, by owner.
