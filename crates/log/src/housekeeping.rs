@@ -35,8 +35,9 @@ const SCRUB_EVERY: Duration = Duration::from_millis(50);
 pub(crate) enum Task {
     /// A writer is done with a segment.
     Closed(ClosedSegment),
-    /// A lane was opened: look for what an earlier process left undone.
-    Opened(Arc<Lane>),
+    /// A lane was opened: look for what an earlier process left undone, and through the segments that
+    /// opening it has not read.
+    Opened { lane: Arc<Lane>, unread: Vec<SegmentId> },
     /// End.
     Close,
 }
@@ -93,9 +94,9 @@ impl Housekeeper {
                     self.finish(closed);
                     self.expire();
                 }
-                Ok(Task::Opened(lane)) => {
+                Ok(Task::Opened { lane, unread }) => {
                     self.catch_up(&lane);
-                    scrub.add(lane);
+                    scrub.add(&lane, &unread);
                 }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => scrub.step(&*self.disk, &self.dir),

@@ -485,7 +485,8 @@ fn announce(
     *lane.segments.lock() = std::mem::take(&mut recovered.segments);
     housekeeper.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
     // The thread ends after all lanes have: it is there.
-    let _ = tasks.send(Task::Opened(Arc::clone(lane)));
+    let unread = std::mem::take(&mut recovered.unread);
+    let _ = tasks.send(Task::Opened { lane: Arc::clone(lane), unread });
 }
 
 #[cfg(test)]

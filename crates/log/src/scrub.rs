@@ -1,17 +1,16 @@
 //! Reading closed segments once after opening, slowly, to find damage before a reader does.
 //!
-//! Opening a lane reads only its last segment. What the disk damaged in older ones would otherwise show
-//! only to whoever reads them, perhaps months later; so the writing process looks through them once, a few
-//! MiB at a time, and counts what it finds for `/metrics`.
+//! Opening a lane reads its last segment, and not even that if it ended in order. What the disk damaged in
+//! the others would otherwise show only to whoever reads them, perhaps months later; so the writing process
+//! looks through them once, a few MiB at a time, and counts what it finds for `/metrics`.
 
 use crate::{
     disk::{Disk, DiskView},
     lane::Lane,
     layout,
-    segment::SegmentInfo,
     track::{Find, Goal, Place, Track},
 };
-use forebay_record::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use forebay_record::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 /// Bytes looked at in one step.
@@ -20,26 +19,23 @@ const STEP: usize = 4 << 20;
 /// The segments still to be looked at.
 #[derive(Default)]
 pub(crate) struct Scrub {
-    queue: VecDeque<(Arc<Lane>, SegmentInfo, SegmentInfo)>,
+    queue: VecDeque<(Arc<Lane>, SegmentId)>,
     open: Option<Open>,
 }
 
 struct Open {
     lane: Arc<Lane>,
-    info: SegmentInfo,
+    id: SegmentId,
     view: Box<dyn DiskView>,
     header: SegmentHeader,
     place: Place,
-    goal: Goal,
+    goal: Option<Goal>,
 }
 
 impl Scrub {
-    /// All segments of a lane but the last, which recovery has read or which is being written.
-    pub(crate) fn add(&mut self, lane: Arc<Lane>) {
-        let list = lane.segments.lock().clone();
-        for pair in list.windows(2) {
-            self.queue.push_back((Arc::clone(&lane), pair[0], pair[1]));
-        }
+    /// The segments of a lane that opening it has not read.
+    pub(crate) fn add(&mut self, lane: &Arc<Lane>, unread: &[SegmentId]) {
+        self.queue.extend(unread.iter().map(|&id| (Arc::clone(lane), id)));
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -49,14 +45,14 @@ impl Scrub {
     /// Looks at a few MiB more.
     pub(crate) fn step(&mut self, disk: &dyn Disk, dir: &Path) {
         if self.open.is_none()
-            && let Some((lane, info, next)) = self.queue.pop_front()
+            && let Some((lane, id)) = self.queue.pop_front()
         {
-            match open(disk, dir, Arc::clone(&lane), info, next) {
+            match open(disk, dir, Arc::clone(&lane), id) {
                 Ok(open) => self.open = open,
                 // Retention was faster.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::warn!(lane = %lane.id, segment = info.id.0, %error, "cannot look through a segment");
+                    tracing::warn!(lane = %lane.id, segment = id.0, %error, "cannot look through a segment");
                 }
             }
         }
@@ -68,31 +64,31 @@ impl Scrub {
     }
 }
 
-fn open(
-    disk: &dyn Disk,
-    dir: &Path,
-    lane: Arc<Lane>,
-    info: SegmentInfo,
-    next: SegmentInfo,
-) -> io::Result<Option<Open>> {
+fn open(disk: &dyn Disk, dir: &Path, lane: Arc<Lane>, id: SegmentId) -> io::Result<Option<Open>> {
     let dir = layout::lane_dir(dir, lane.id);
-    let view = disk.open(&layout::segment_path(&dir, info.id))?.view()?;
-    let mut block = vec![0; SEGMENT_HEADER_BYTES];
-    disk.open(&layout::segment_path(&dir, next.id))?.read_at(&mut block, 0)?;
+    let view = disk.open(&layout::segment_path(&dir, id))?.view()?;
     // Unreadable headers were reported when the lane was opened.
-    let (Ok(header), Ok(successor)) = (SegmentHeader::decode(view.bytes()), SegmentHeader::decode(&block))
-    else {
-        return Ok(None);
+    let Ok(header) = SegmentHeader::decode(view.bytes()) else { return Ok(None) };
+    // Where nothing follows yet, the seal says where the segment ends: without one it would have been read.
+    let next = lane.segments.lock().iter().map(|info| info.id).find(|&next| next > id);
+    let goal = match next {
+        Some(next) => {
+            let mut block = vec![0; SEGMENT_HEADER_BYTES];
+            disk.open(&layout::segment_path(&dir, next))?.read_at(&mut block, 0)?;
+            let Ok(successor) = SegmentHeader::decode(&block) else { return Ok(None) };
+            Some(Goal::of_successor(&successor, true))
+        }
+        None => None,
     };
-    let (place, goal) = (Place::first(&header), Goal::of_successor(&successor, true));
-    Ok(Some(Open { lane, info, view, header, place, goal }))
+    let place = Place::first(&header);
+    Ok(Some(Open { lane, id, view, header, place, goal }))
 }
 
 impl Open {
     /// Says whether it is through.
     fn step(&mut self) -> bool {
         let (bytes, salt) = (self.view.bytes(), self.header.salt);
-        let mut track = Track { bytes, salt, place: self.place, goal: Some(self.goal) };
+        let mut track = Track { bytes, salt, place: self.place, goal: self.goal };
         let until = self.place.position + STEP;
         while track.place.position < until {
             match track.next(&|_| true) {
@@ -102,7 +98,7 @@ impl Open {
                     self.lane.counters.damaged_ranges.add(1);
                     self.lane.counters.damaged_events.add(events);
                     tracing::error!(
-                        lane = %self.lane.id, segment = self.info.id.0, from = extent.bytes.start,
+                        lane = %self.lane.id, segment = self.id.0, from = extent.bytes.start,
                         to = extent.bytes.end, events, what = %extent.flaw,
                         "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
                     );
@@ -110,7 +106,51 @@ impl Open {
                 Find::End => return true,
             }
         }
-        self.place = track.place;
+        (self.place, self.goal) = (track.place, track.goal);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Log, LogConfig,
+        lane::rig::{NOW_MS, append},
+        layout,
+    };
+    use forebay_record::{LaneId, SegmentId};
+    use std::{
+        fs,
+        sync::Arc,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    #[test]
+    fn damage_in_the_newest_segment_shows_also_when_opening_did_not_read_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = LogConfig { clock: Arc::new(|| NOW_MS), lanes: 1, ..LogConfig::new(dir.path()) };
+        let (log, _) = Log::open(config.clone()).expect("a log");
+        drop(log.submitter().submit(LaneId(0), append(Some(7), &["needle", "hay"])).expect("taken in"));
+        drop(log.submitter().submit(LaneId(0), append(Some(7), &["more hay"])).expect("taken in"));
+        log.close().expect("closed in order");
+
+        let path = layout::segment_path(&layout::lane_dir(dir.path(), LaneId(0)), SegmentId(1));
+        let mut bytes = fs::read(&path).expect("a segment");
+        let at = bytes.windows(6).position(|w| w == b"needle").expect("what was stored");
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).expect("written");
+
+        let (log, recovery) = Log::open(config).expect("a damaged log serves the rest");
+        assert_eq!(recovery.lanes[0].scanned_bytes, 0);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let lane = &log.stats().lanes[0];
+            if (lane.damaged_ranges, lane.damaged_events) == (1, 2) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "never found: {lane:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct RecoveredLane {
     pub(crate) tip: Tip,
     pub(crate) watermark: WatermarkFile,
     pub(crate) segments: Vec<SegmentInfo>,
+    /// Segments of which nothing but the header was read.
+    pub(crate) unread: Vec<SegmentId>,
 }
 
 /// Opens the lane in `dir`, making it if it does not exist.
@@ -122,7 +124,9 @@ pub(crate) fn recover(
     }
     let predecessor = ids.last().map_or(Predecessor::None, |&id| Predecessor::Whole(id));
     let tip = Tip { next, segment: newest, predecessor };
-    Ok(RecoveredLane { report, tip, watermark, segments: recovering.segments })
+    let read = last.as_ref().filter(|_| report.scanned_bytes > 0).map(|last| last.id);
+    let unread = ids.into_iter().filter(|&id| Some(id) != read).collect();
+    Ok(RecoveredLane { report, tip, watermark, segments: recovering.segments, unread })
 }
 
 fn first_chain(mark: Option<Watermark>) -> Chain {
