@@ -7,9 +7,17 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 const FORMAT: &str = "forebay 1";
+
+/// How long a lock that is held is asked for: `log verify` looks whether a server runs by taking it for
+/// microseconds, and a process that was just killed may not be gone yet.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Held by the one process that writes a data directory; let go when dropped or when the process ends.
 #[derive(Debug)]
@@ -64,6 +72,10 @@ impl DirLock {
     /// # Errors
     /// When another process has it, or the file cannot be made.
     pub fn take(dir: &Path) -> Result<DirLock, LockError> {
+        DirLock::take_within(dir, PATIENCE)
+    }
+
+    fn take_within(dir: &Path, patience: Duration) -> Result<DirLock, LockError> {
         let path = dir.join("lock");
         let failed = |source| LockError::Io { path: path.clone(), source };
         let mut file = OpenOptions::new()
@@ -73,15 +85,19 @@ impl DirLock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                let read = file.read_to_string(&mut pid);
-                let pid = if read.is_ok() { pid.trim().to_owned() } else { "unknown".to_owned() };
-                return Err(LockError::Held { path, pid });
+        let asked = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) if asked.elapsed() < patience => thread::sleep(PAUSE),
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let mut pid = String::new();
+                    let read = file.read_to_string(&mut pid);
+                    let pid = if read.is_ok() { pid.trim().to_owned() } else { "unknown".to_owned() };
+                    return Err(LockError::Held { path, pid });
+                }
+                Err(e) => return Err(failed(e.into())),
             }
-            Err(e) => return Err(failed(e.into())),
         }
         // The pid is for people; the lock is the flock. A full disk must not keep us from starting.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
@@ -186,4 +202,22 @@ fn parse(path: &Path, content: &[u8]) -> Result<StoreId, StoreIdError> {
         .ok_or_else(wrong)?;
     let digits: [u8; 32] = digits.try_into().map_err(|_| wrong())?;
     Ok(StoreId(std::array::from_fn(|i| digits[2 * i] << 4 | digits[2 * i + 1])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_let_go_in_time_is_taken_and_one_that_is_kept_names_its_process() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let held = DirLock::take(dir.path()).expect("free");
+        match DirLock::take_within(dir.path(), Duration::ZERO) {
+            Err(LockError::Held { pid, .. }) => assert_eq!(pid, std::process::id().to_string()),
+            other => panic!("taken twice: {other:?}"),
+        }
+        let letting_go = thread::spawn(move || drop(held));
+        DirLock::take_within(dir.path(), Duration::from_secs(60)).expect("let go by then");
+        letting_go.join().expect("no panic");
+    }
 }
