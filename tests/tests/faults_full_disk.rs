@@ -118,7 +118,7 @@ fn fill_and_free(backend: &str) {
     let ledger = Ledger::new();
     let senders = Senders::start(&ledger, forebay.addr(), &project.token, 6);
     wait_until_full(&ledger);
-    println!("full with {} acknowledged, {} bytes free", ledger.acknowledged(), disk.free_bytes());
+    eprintln!("full with {} acknowledged, {} bytes free", ledger.acknowledged(), disk.free_bytes());
     reading_works(&forebay, &project, &ledger);
     let full = ledger.acknowledged();
     thread::sleep(Duration::from_secs(2));
@@ -129,7 +129,7 @@ fn fill_and_free(backend: &str) {
         forebay.send(&Request::get("/health/ready")).status == 200
     });
     let tally = senders.stop();
-    println!("back after {back_in:?}; {} successes, {} times 503", tally.successes, tally.unavailable);
+    eprintln!("back after {back_in:?}; {} successes, {} times 503", tally.successes, tally.unavailable);
     assert!(tally.odd.is_empty(), "only 200 and 503 with Retry-After: {:?}", tally.odd);
     assert_eq!(tally.broken, 0, "no connection broke");
     assert!(tally.unavailable > 0 && back_in < Duration::from_secs(5));
@@ -156,7 +156,7 @@ fn a_server_killed_on_a_full_disk_starts_reads_and_heals() {
     let forebay = setup.start();
     assert!(forebay.export(&project).len() >= ledger.acknowledged(), "export is complete");
     fs::remove_file(ballast).expect("removing the ballast");
-    println!("back after {:?}", until_taken_again(&ledger, &forebay, &project.token));
+    eprintln!("back after {:?}", until_taken_again(&ledger, &forebay, &project.token));
     let found = ledger.check(forebay.data_dir(), &[]);
     assert_eq!(found.acknowledged, ledger.acknowledged());
     forebay.stop();

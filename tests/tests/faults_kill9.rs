@@ -39,7 +39,7 @@ fn kill_again_and_again(kills: u64, backend: &str) {
     }
     let forebay = setup.start();
     let found = ledger.check(forebay.data_dir(), &[]);
-    println!("after {kills} kills of {backend} commits: {found:?}");
+    eprintln!("after {kills} kills of {backend} commits: {found:?}");
     assert_eq!(found.acknowledged, ledger.acknowledged());
     let exported = forebay.export(&project).len();
     assert_eq!(exported, found.acknowledged + found.unacknowledged, "export and `log cat` agree");
