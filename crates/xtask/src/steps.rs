@@ -69,7 +69,7 @@ fn format() -> Result<Vec<String>, String> {
 }
 
 fn clippy() -> Result<Vec<String>, String> {
-    run("cargo clippy --workspace --all-targets --locked --quiet -- -D warnings")?;
+    run("cargo clippy --workspace --all-targets --locked --quiet --keep-going -- -D warnings")?;
     NOTHING
 }
 
