@@ -241,7 +241,8 @@ fn histogram(
     counts: &[u64],
     sum: f64,
 ) -> fmt::Result {
-    let bounds = bounds.iter().copied().chain([f64::MAX]);
+    // As `+Inf`: without that bucket no reader can work out a quantile.
+    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
     let labels = vec![("lane", lane)];
     metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)

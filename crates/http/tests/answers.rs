@@ -265,6 +265,8 @@ fn health_and_metrics_are_for_this_machine_or_for_the_admin_listener() {
         metrics.find("forebay_http_answers_total", &[("endpoint", "track"), ("status", "200")]),
         Some(1.0)
     );
+    let all = metrics.find("forebay_log_flush_seconds_bucket", &[("le", "+Inf")]);
+    assert_eq!(all, Some(metrics.sum("forebay_log_flush_seconds_count")), "the last bucket holds all");
     harness.finish();
 
     let admin = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
