@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,7 +48,6 @@ impl Serve {
         }
         let config = common.config(flags)?;
         crate::logging::start(&config);
-        crate::files::raise_limit(config.http.limits.connections_max);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Before the server starts: a signal during recovery must not be lost.
         let (mut terminate, mut interrupt) = {
@@ -65,14 +65,20 @@ impl Serve {
                 _ = interrupt.recv() => "SIGINT",
             }
         });
+        let first = Instant::now();
         tracing::info!(signal = name, "stopping: no new connections, requests under way are finished");
         let stopped = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&stopped);
         let second = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    if is_impatient(first.elapsed()) {
+                        break;
+                    }
                 }
             });
             if !done.load(Ordering::Relaxed) {
@@ -89,6 +95,15 @@ impl Serve {
     }
 }
 
+/// One wish to stop may arrive as several signals: `timeout` tells the process and then its group, a terminal
+/// tells the group while a supervisor passes on its own.
+const ONE_WISH: Duration = Duration::from_millis(500);
+
+/// Does a signal so long after the first one say that the stop takes too long?
+fn is_impatient(after_first: Duration) -> bool {
+    after_first >= ONE_WISH
+}
+
 /// The one line on stdout that programs wait for.
 fn print_ready(addr: SocketAddr, admin: Option<SocketAddr>, data_dir: &str) -> Done {
     let mut line = json!({ "listening": format!("http://{addr}"), "data_dir": data_dir });
@@ -98,4 +113,16 @@ fn print_ready(addr: SocketAddr, admin: Option<SocketAddr>, data_dir: &str) -> D
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_come_together_are_one_wish() {
+        for (after_ms, impatient) in [(0, false), (20, false), (499, false), (500, true), (9000, true)] {
+            assert_eq!(is_impatient(Duration::from_millis(after_ms)), impatient, "{after_ms} ms");
+        }
+    }
 }
