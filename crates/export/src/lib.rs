@@ -16,6 +16,6 @@ mod stream;
 
 pub use json::{Malformed, one_line};
 pub use mount::ExportMount;
-pub use query::{BadQuery, LIMIT_MAX, Query, days, utc_day};
+pub use query::{BadQuery, LIMIT_MAX, Query, days};
 pub use read::{AddressHash, ExportError, More, Reader, Subject, address_hash};
 pub use render::{Event, Style, render};

@@ -54,7 +54,7 @@ impl std::error::Error for BadQuery {}
 
 /// The UTC day of a clock reading.
 #[must_use]
-pub fn utc_day(now_ms: u64) -> Date {
+pub(crate) fn utc_day(now_ms: u64) -> Date {
     let now = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     now.map_or(Date::MAX, |t| t.to_zoned(TimeZone::UTC).date())
 }

@@ -128,6 +128,7 @@ pub struct Reader {
     lanes: VecDeque<Stretch>,
     open: Option<(Stretch, Cursor)>,
     events: u64,
+    unreadable: u64,
     records_behind: u64,
     records_total: u64,
 }
@@ -162,6 +163,7 @@ impl Reader {
             lanes,
             open: None,
             events: 0,
+            unreadable: 0,
             records_behind: 0,
         })
     }
@@ -170,6 +172,13 @@ impl Reader {
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Records stepped over so far because they are damaged, or were given up in a repair. Nobody can say
+    /// whose they were.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
     }
 
     /// How far it is: records behind it, of all there are. Not all of them are looked at.
@@ -208,6 +217,7 @@ impl Reader {
                 }
                 Some(Step::Gap(gap)) => {
                     if !matches!(gap.reason, GapReason::Retention) {
+                        self.unreadable += gap.to.0.saturating_sub(gap.from.0);
                         tracing::warn!(
                             lane = %gap.lane, from = gap.from.0, to = gap.to.0, reason = ?gap.reason,
                             "an export steps over records that cannot be read"

@@ -2,10 +2,12 @@
 
 use super::{Common, Done, Failure};
 use flate2::{Compression, write::GzEncoder};
-use forebay_export::{AddressHash, More, Query, Reader, Subject, days, utc_day};
+use forebay_export::{AddressHash, More, Query, Reader, Subject, days};
 use forebay_log::system_clock;
 use forebay_record::ProjectId;
+use forebay_route::ProjectSettings;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::civil::Date;
 use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
@@ -16,14 +18,14 @@ use std::{
 /// Write a project's events as NDJSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
-    /// The project
+    /// The project; may be left out where there is only one
     #[arg(long, value_name = "ID")]
-    project: ProjectId,
-    /// The first day, UTC
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    project: Option<ProjectId>,
+    /// The first day, UTC [default: all there is]
+    #[arg(long, value_name = "YYYY-MM-DD", default_value = "0000-01-01", hide_default_value = true)]
     from_date: String,
-    /// The last day, UTC
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    /// The last day, UTC [default: all there is]
+    #[arg(long, value_name = "YYYY-MM-DD", default_value = "9999-12-31", hide_default_value = true)]
     to_date: String,
     /// Only events of this name; may be repeated
     #[arg(long = "event", value_name = "NAME")]
@@ -52,22 +54,26 @@ impl Export {
             Failure::Usage(e.to_string().replace("from_date", "--from-date").replace("to_date", "--to-date"))
         };
         let query = Query {
-            days: days(Some(&self.from_date), Some(&self.to_date), utc_day(now_ms)).map_err(|e| usage(&e))?,
+            // Days to come may be named, other than by HTTP: whoever is here knows what day it is.
+            days: days(Some(&self.from_date), Some(&self.to_date), Date::MAX).map_err(|e| usage(&e))?,
             events: (!self.events.is_empty()).then(|| self.events.iter().cloned().collect()),
             limit: self.limit,
             time_in_ms: self.time_in_ms,
         };
         let control = common.existing_control()?;
-        let wanted = control.snapshot()?.projects.into_iter().find(|p| p.id == self.project);
-        let subject = match wanted {
-            Some(settings) => Subject::of(&settings, now_ms),
-            None => return show_missing(&control, self.project),
+        let projects = control.snapshot()?.projects;
+        let subject = match self.project {
+            None => Subject::of(only(&projects)?, now_ms),
+            Some(id) => match projects.iter().find(|p| p.id == id) {
+                Some(settings) => Subject::of(settings, now_ms),
+                None => return show_missing(&control, id),
+            },
         };
         let keyring = control.keyring();
         let hash: AddressHash =
             Arc::new(move |ip| forebay_export::address_hash(|bytes| keyring.mac(bytes), ip));
         let reader = Reader::open(&common.store()?, subject, query, hash)?;
-        let events = match &self.out {
+        let copied = match &self.out {
             None => {
                 let stdout = BufWriter::new(io::stdout().lock());
                 self.write(reader, stdout).map_err(|e| e.named("stdout"))?.0
@@ -75,13 +81,20 @@ impl Export {
             Some(path) => self.write_file(reader, path)?,
         };
         if self.out.is_some() || io::stderr().is_terminal() {
-            eprintln!("{events} events exported");
+            eprintln!("{} events exported", copied.events);
+        }
+        if copied.unreadable > 0 {
+            eprintln!(
+                "warning: {} records of the log are damaged or were given up, some perhaps of this project: they are \
+                 missing here; see `forebay log verify`",
+                copied.unreadable
+            );
         }
         Ok(())
     }
 
     /// The file appears under its name when it is complete and durable.
-    fn write_file(&self, reader: Reader, path: &Path) -> Result<u64, Failure> {
+    fn write_file(&self, reader: Reader, path: &Path) -> Result<Copied, Failure> {
         let shown = path.display().to_string();
         let failed = |e: io::Error| Broken::Write(e).named(&shown);
         let name = path.file_name().ok_or_else(|| Failure::Usage(format!("--out {shown} names no file")))?;
@@ -89,12 +102,12 @@ impl Export {
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(partial);
         let written = File::create(&partial).map_err(Broken::Write).and_then(|file| self.write(reader, file));
-        let finished = written.map_err(|e| e.named(&shown)).and_then(|(events, file)| {
+        let finished = written.map_err(|e| e.named(&shown)).and_then(|(copied, file)| {
             file.sync_all().map_err(failed)?;
             std::fs::rename(&partial, path).map_err(failed)?;
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-            Ok(events)
+            Ok(copied)
         });
         if finished.is_err() {
             // The error that counts is the first one; a leftover is only untidy.
@@ -103,16 +116,28 @@ impl Export {
         finished
     }
 
-    fn write<W: Write>(&self, reader: Reader, to: W) -> Result<(u64, W), Broken> {
+    fn write<W: Write>(&self, reader: Reader, to: W) -> Result<(Copied, W), Broken> {
         if self.gzip {
             let mut encoder = GzEncoder::new(to, Compression::fast());
-            let events = copy(reader, &mut encoder)?;
-            Ok((events, encoder.finish().map_err(Broken::Write)?))
+            let copied = copy(reader, &mut encoder)?;
+            Ok((copied, encoder.finish().map_err(Broken::Write)?))
         } else {
             let mut to = to;
-            let events = copy(reader, &mut to)?;
-            Ok((events, to))
+            let copied = copy(reader, &mut to)?;
+            Ok((copied, to))
         }
+    }
+}
+
+/// The only project there is.
+fn only(projects: &[ProjectSettings]) -> Result<&ProjectSettings, Failure> {
+    match projects {
+        [one] => Ok(one),
+        [] => Err(Failure::Failed("there is no project yet: `forebay project create` makes one".to_owned())),
+        many => Err(Failure::Usage(format!(
+            "which of {} projects? Give --project ID; `forebay project list` shows them",
+            many.len()
+        ))),
     }
 }
 
@@ -138,7 +163,13 @@ impl Broken {
     }
 }
 
-fn copy(mut reader: Reader, to: &mut impl Write) -> Result<u64, Broken> {
+/// What an export came to.
+struct Copied {
+    events: u64,
+    unreadable: u64,
+}
+
+fn copy(mut reader: Reader, to: &mut impl Write) -> Result<Copied, Broken> {
     let bar = progress_bar();
     let mut chunk = Vec::with_capacity(CHUNK_BYTES * 2);
     loop {
@@ -152,7 +183,7 @@ fn copy(mut reader: Reader, to: &mut impl Write) -> Result<u64, Broken> {
         if more == More::No {
             bar.finish_and_clear();
             to.flush().map_err(Broken::Write)?;
-            return Ok(reader.events());
+            return Ok(Copied { events: reader.events(), unreadable: reader.unreadable() });
         }
     }
 }
