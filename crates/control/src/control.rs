@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -67,7 +67,9 @@ impl Control {
             move |source| StoreError::File { what, path, source }
         };
         if !dir.exists() {
-            fs::create_dir_all(dir).map_err(failed("create the data directory", dir))?;
+            // For nobody else: the events are readable in it.
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.map_err(failed("create the data directory", dir))?;
             let parent =
                 dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let synced = fs::File::open(parent).and_then(|parent| parent.sync_all());

@@ -12,7 +12,6 @@ mod bookkeeper;
 pub mod cli;
 mod closing;
 pub mod config;
-mod files;
 mod logging;
 mod report;
 mod watcher;
@@ -26,7 +25,7 @@ use forebay_http::{Collector, Listeners, Parts};
 use forebay_log::{Clock, Log, Store, lane_of};
 use forebay_route::{Admission, Ledger, LedgerLimits, Registry};
 pub use report::Report;
-use std::{fmt, net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 use watcher::Watcher;
 
 /// Starts servers.
@@ -80,7 +79,9 @@ impl Server {
     pub fn start(config: Config, clock: Clock) -> Result<Running, ServerError> {
         let dir = config.data_dir.clone();
         let shown = dir.display().to_string();
-        std::fs::create_dir_all(&dir).map_err(ServerError::of(format!("make the data directory {shown}")))?;
+        // For nobody else: the events are readable in it.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(ServerError::of(format!("make the data directory {shown}")))?;
         let mut log_config = config.log.clone();
         log_config.dir.clone_from(&dir);
         log_config.clock = Arc::clone(&clock);
