@@ -5,6 +5,7 @@ mod lookup;
 mod project;
 mod transfer;
 
+use rusqlite::ErrorCode;
 use std::{fmt, io, path::PathBuf};
 
 pub use account::AccountError;
@@ -82,7 +83,15 @@ impl fmt::Display for StoreError {
                     path.display()
                 )
             }
-            StoreError::Database { path, .. } => write!(f, "cannot use the store {}", path.display()),
+            StoreError::Database { path, source } => {
+                write!(f, "cannot use the store {}", path.display())?;
+                match source.sqlite_error_code() {
+                    Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                        f.write_str(" (this user must be able to write it and its folder, also to read)")
+                    }
+                    _ => Ok(()),
+                }
+            }
             StoreError::File { what, path, .. } => write!(f, "cannot {what} {}", path.display()),
         }
     }
