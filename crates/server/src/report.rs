@@ -61,8 +61,10 @@ fn compose(report: &Report, terminal: bool, out: &mut String) -> std::fmt::Resul
     write_recovery(recovery, out)?;
     writeln!(
         out,
-        "  durable             every event answered with success: on disk before the answer ({} lanes, {} commits)",
-        config.log.lanes, config.log.backend
+        "  durable             every event answered with success: on disk before the answer ({} {}, {} commits)",
+        config.log.lanes,
+        if config.log.lanes == 1 { "lane" } else { "lanes" },
+        config.log.backend
     )?;
     writeln!(
         out,
@@ -124,13 +126,13 @@ fn write_first_steps(
     writeln!(out)?;
     writeln!(out, "First start: made project {id} ({name}).")?;
     writeln!(out, "  token       {token}   (public: goes into the apps that send)")?;
-    let dir = quoted(dir);
+    let (dir, forebay) = (quoted(dir), program());
     if terminal {
         writeln!(out, "  API secret  {api_secret}   (reads everything; shown this once)")?;
     } else {
         writeln!(
             out,
-            "  API secret  not shown in a log: `forebay project reset-secret {id} --data-dir {dir}` makes one"
+            "  API secret  not shown in a log: `{forebay} project reset-secret {id} --data-dir {dir}` makes one"
         )?;
     }
     writeln!(out)?;
@@ -139,9 +141,14 @@ fn write_first_steps(
     writeln!(out)?;
     writeln!(out, "Read it back:")?;
     let secret = if terminal { api_secret } else { "API_SECRET" };
-    writeln!(out, "  forebay export --project {id} --from-date {day} --to-date {day} --data-dir {dir}")?;
+    writeln!(out, "  {forebay} export --project {id} --from-date {day} --to-date {day} --data-dir {dir}")?;
     writeln!(out, "  curl -u {secret}: \"{url}/api/2.0/export?from_date={day}&to_date={day}\"")?;
     writeln!(out)
+}
+
+/// This program as it was called, so that a pasted line finds it too.
+fn program() -> String {
+    std::env::args().next().map_or_else(|| "forebay".to_owned(), |name| quoted(&name))
 }
 
 /// A URL that works on this machine for what listens on all addresses.
@@ -213,7 +220,7 @@ mod tests {
             "curl http://127.0.0.1:8080/track",
             "\"token\":\"tok\"",
             "curl -u sec: \"http://127.0.0.1:8080/api/2.0/export?from_date=",
-            "forebay export --project 1",
+            " export --project 1",
             "/data",
         ] {
             assert!(first.contains(part), "{part} in {first}");
