@@ -130,7 +130,11 @@ impl fmt::Display for StoreIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreIdError::Missing(path) => {
-                write!(f, "no Forebay data here: {} does not exist", path.display())
+                write!(
+                    f,
+                    "no Forebay data here: {} does not exist; is --data-dir right? `forebay serve` makes it",
+                    path.display()
+                )
             }
             StoreIdError::Io { path, .. } => write!(f, "cannot read or write {}", path.display()),
             StoreIdError::Content { path, found } => write!(

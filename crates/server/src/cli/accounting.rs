@@ -13,11 +13,11 @@ pub(crate) struct Stats {
     /// Only this project; may be repeated
     #[arg(long = "project", value_name = "ID")]
     projects: Vec<ProjectId>,
-    /// From this time on, for example 2026-11-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// From this time on, for example 2026-11-01T00:00:00Z or 2026-11-01
+    #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     from: Option<Timestamp>,
     /// Up to this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     to: Option<Timestamp>,
     /// Also list so many minutes, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -29,7 +29,15 @@ const UNKNOWN_TOKENS: usize = 10;
 
 impl Stats {
     pub(crate) fn run(self, common: &Common) -> Done {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from >= to
+        {
+            return Err(Failure::Usage(format!("--from {from} is not before --to {to}")));
+        }
         let control = common.existing_control()?;
+        for project in &self.projects {
+            control.show_project(project.as_u64())?;
+        }
         let ms = |t: Option<Timestamp>| t.map(|t| u64::try_from(t.as_millisecond()).unwrap_or(0));
         let stats = control.stats(&StatsFilter {
             owners: self.projects.iter().copied().map(Owner::Project).collect(),
@@ -182,7 +190,11 @@ impl Rejects {
                 return Err(Failure::Usage(format!("--owner is {other:?}: it must be none or unclaimed")));
             }
         };
-        let rejects = common.existing_control()?.rejects(owner, self.limit)?;
+        let control = common.existing_control()?;
+        if let Some(project) = self.project {
+            control.show_project(project.as_u64())?;
+        }
+        let rejects = control.rejects(owner, self.limit)?;
         let mut out = common.out();
         for r in &rejects {
             if out.json {

@@ -64,7 +64,8 @@ impl Bench {
                 run.mb_per_s
             ));
             bar.inc(1);
-        })?;
+        })
+        .map_err(|e| Failure::Failed(format!("cannot measure in {}: {e}", dir.display())))?;
         bar.finish_and_clear();
         let mut out = common.out();
         if out.json {

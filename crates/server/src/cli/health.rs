@@ -72,8 +72,12 @@ async fn ask(uri: &Uri) -> Result<(u16, String), Failure> {
         (Some("http"), Some(authority)) => authority,
         _ => return Err(Failure::Usage(format!("--url {uri} must start with http:// and name a host"))),
     };
-    let unreachable =
-        |e: &dyn std::fmt::Display| Failure::Failed(format!("no server answers at {authority}: {e}"));
+    let unreachable = |e: &dyn std::fmt::Display| {
+        let text = format!(
+            "no server answers at {authority}: {e}; does it run, and listen there (--url, --config)?"
+        );
+        Failure::Failed(text)
+    };
     let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80)));
     let stream = stream.await.map_err(|e| unreachable(&e))?;
     let (mut sender, connection) =

@@ -95,10 +95,15 @@ fn write_findings(report: &VerifyReport, out: &mut out::Out) -> Done {
         }
     }
     let end = match (report.is_clean(), report.records_lost()) {
+        (true, _) if report.lanes.iter().any(|lane| !lane.losses.is_empty()) => {
+            "every acknowledged record is there but those accepted as lost".to_owned()
+        }
         (true, _) => "every acknowledged record is there".to_owned(),
         (false, 0) => "no acknowledged record is lost; `forebay log repair` mends the rest".to_owned(),
         (false, n) => {
-            format!("{n} acknowledged records cannot be read; `forebay log repair` says what can be done")
+            format!(
+                "acknowledged records that cannot be read: {n}; `forebay log repair` says what can be done"
+            )
         }
     };
     out.line(&format!("{end}{}", if report.live { " (checked while a server runs)" } else { "" }))
@@ -119,9 +124,9 @@ fn run_repair(common: &Common, accept_loss: bool) -> Done {
     out.line(&match (steps, report.dry_run) {
         (0, _) => "nothing to repair".to_owned(),
         (_, true) => {
-            format!("{steps} steps, {lost} records given up: nothing was changed; --accept-loss does it")
+            format!("steps: {steps}, records given up: {lost}; nothing was changed, --accept-loss does it")
         }
-        (_, false) => format!("{steps} steps done, {lost} records given up"),
+        (_, false) => format!("steps done: {steps}, records given up: {lost}"),
     })?;
     out.done()
 }

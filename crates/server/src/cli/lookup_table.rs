@@ -35,7 +35,10 @@ impl LookupTable {
             LookupTable::Create { project, name, id } => {
                 vec![control.create_lookup_table(project, &name, id.as_deref())?]
             }
-            LookupTable::List { project: Some(project) } => control.list_lookup_tables(project)?,
+            LookupTable::List { project: Some(project) } => {
+                control.show_project(project.as_u64())?;
+                control.list_lookup_tables(project)?
+            }
             LookupTable::List { project: None } => {
                 let mut all = Vec::new();
                 for project in control.list_projects()?.iter().filter_map(|p| ProjectId::new(p.id)) {

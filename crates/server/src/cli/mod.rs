@@ -19,11 +19,12 @@ mod serve;
 mod service_account;
 mod settings;
 mod tail;
+mod time;
 
 use crate::config::{Config, ConfigError, source};
 use clap::{Parser, Subcommand};
 use forebay_control::Control;
-use forebay_log::{Store, StoreIdError};
+use forebay_log::Store;
 use out::Out;
 use source::{Given, Origin, Raw};
 use std::{fmt, path::PathBuf, process::ExitCode};
@@ -207,12 +208,7 @@ impl Common {
 
     /// The log of a data directory, for reading.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        Store::open(&self.data_dir()?).map_err(|e| match e {
-            StoreIdError::Missing(_) => {
-                Failure::Failed(format!("{e}; is --data-dir right? `forebay serve` makes it"))
-            }
-            e => Failure::of(&e),
-        })
+        Ok(Store::open(&self.data_dir()?)?)
     }
 
     /// Stdout.

@@ -3,10 +3,11 @@
 use super::{Common, Done, Failure, out};
 use clap::{Subcommand, ValueEnum};
 use forebay_control::{CreatedProject, NewProject, ProjectChange, ProjectInfo, RegistryDocument};
+use forebay_record::ProjectId;
 use forebay_route::IdMerge;
 use std::{
     fs::OpenOptions,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -63,7 +64,13 @@ pub(crate) enum Project {
 pub(crate) struct Which {
     /// The project's number
     #[arg(value_name = "ID")]
-    id: u64,
+    id: ProjectId,
+}
+
+impl Which {
+    fn id(&self) -> u64 {
+        self.id.as_u64()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -99,7 +106,7 @@ pub(crate) struct Set {
     #[arg(long, value_name = "true|false")]
     keeps_client_ip: Option<bool>,
     /// Events received longer ago are hidden; 0: as long as the store keeps them
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=36_500))]
     retention_days: Option<u32>,
 }
 
@@ -136,20 +143,20 @@ impl Project {
         match self {
             Project::Create(create) => create.run(common),
             Project::List => list(common),
-            Project::Show(which) => show(common, &common.existing_control()?.show_project(which.id)?),
+            Project::Show(which) => show(common, &common.existing_control()?.show_project(which.id())?),
             Project::Rename { which, name } => {
-                show(common, &common.existing_control()?.rename_project(which.id, &name)?)
+                show(common, &common.existing_control()?.rename_project(which.id(), &name)?)
             }
             Project::Set(set) => set.run(common),
             Project::AddToken { which, token } => {
-                show(common, &common.existing_control()?.add_token(which.id, &token)?)
+                show(common, &common.existing_control()?.add_token(which.id(), &token)?)
             }
             Project::RemoveToken { which, token } => {
-                show(common, &common.existing_control()?.remove_token(which.id, &token)?)
+                show(common, &common.existing_control()?.remove_token(which.id(), &token)?)
             }
-            Project::ResetSecret(which) => reset_secret(common, which.id),
-            Project::Disable(which) => show(common, &common.existing_control()?.disable_project(which.id)?),
-            Project::Enable(which) => show(common, &common.existing_control()?.enable_project(which.id)?),
+            Project::ResetSecret(which) => reset_secret(common, which.id()),
+            Project::Disable(which) => show(common, &common.existing_control()?.disable_project(which.id())?),
+            Project::Enable(which) => show(common, &common.existing_control()?.enable_project(which.id())?),
             Project::Export(export) => export.run(common),
             Project::Import { file } => import(common, &file),
         }
@@ -263,7 +270,7 @@ impl Set {
             let text = "nothing to set: give --id-merge, --keeps-client-ip or --retention-days";
             return Err(Failure::Usage(text.to_owned()));
         }
-        show(common, &common.existing_control()?.change_project(self.which.id, &change)?)
+        show(common, &common.existing_control()?.change_project(self.which.id(), &change)?)
     }
 }
 
@@ -277,8 +284,14 @@ impl Export {
             out.bytes(&text)?;
             return out.done();
         };
-        let failed = |e| Failure::Failed(format!("cannot write {}: {e}", path.display()));
         // A new file: an old one would keep its permissions, and this one holds secrets.
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::AlreadyExists => Failure::Failed(format!(
+                "{} is there already and is not overwritten: remove it or name another file",
+                path.display()
+            )),
+            _ => Failure::Failed(format!("cannot write {}: {e}", path.display())),
+        };
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)
@@ -289,11 +302,16 @@ fn import(common: &Common, path: &Path) -> Done {
     let failed = |e| Failure::Failed(format!("cannot read {}: {e}", path.display()));
     let mut text = Vec::new();
     if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
+        io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
     } else {
         text = std::fs::read(path).map_err(failed)?;
     }
-    let report = common.control()?.import(&RegistryDocument::parse(&text)?)?;
+    let named = |e: &dyn std::error::Error| {
+        Failure::Failed(format!("cannot import {}: {}", path.display(), crate::chain(e)))
+    };
+    // Read before the registry is opened: a wrong document leaves no new data directory behind.
+    let document = RegistryDocument::parse(&text).map_err(|e| named(&e))?;
+    let report = common.control()?.import(&document).map_err(|e| named(&e))?;
     let mut out = common.out();
     if out.json {
         out.value(&report)?;

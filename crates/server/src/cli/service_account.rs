@@ -37,7 +37,7 @@ pub(crate) struct Create {
     #[arg(long = "project", value_name = "ID", required = true)]
     projects: Vec<u64>,
     /// When it stops working, for example 2027-01-31T00:00:00Z [default: never]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     expires: Option<Timestamp>,
 }
 
@@ -63,7 +63,11 @@ impl ServiceAccount {
                 }
             }
             ServiceAccount::List { project } => {
-                let accounts = common.existing_control()?.list_service_accounts(project)?;
+                let control = common.existing_control()?;
+                if let Some(project) = project {
+                    control.show_project(project.as_u64())?;
+                }
+                let accounts = control.list_service_accounts(project)?;
                 if out.json {
                     for account in &accounts {
                         out.value(account)?;

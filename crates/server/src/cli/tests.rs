@@ -41,6 +41,7 @@ fn every_command_of_the_contract_is_understood() {
         "log tail -f -n 5",
         "log stats",
         "export --project 1 --from-date 2026-01-01 --to-date 2026-01-02 --event a --event b --out f --gzip --limit 5",
+        "export",
         "stats --project 1 --from 2026-01-01T00:00:00Z --minutes 5",
         "rejects --project 1 -n 3",
         "bench disk --group-bytes 4096 --backend mapped",
@@ -61,7 +62,9 @@ fn what_cannot_be_meant_is_refused_with_the_place() {
         ("log cat --project 0", "invalid value '0'"),
         ("service-account create --username u", "--project <ID>"),
         ("serve --set log.lanes", "it must be KEY=VALUE"),
-        ("stats --from yesterday", "invalid value 'yesterday'"),
+        ("stats --from yesterday", "or a day such as 2026-11-01"),
+        ("project show x", "project \"x\" is not a number from 1"),
+        ("project set 1 --retention-days 36501", "36501 is not in"),
     ] {
         let error = parse(line).unwrap_err();
         assert!(error.to_string().contains(part), "{part} in {error}");

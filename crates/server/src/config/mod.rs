@@ -181,12 +181,15 @@ fn unknown(given: &Given) -> ConfigError {
     if candidates.is_empty() {
         candidates = KEYS.iter().map(|k| spell(k.name)).collect();
     }
-    let hint = nearest.map_or(String::new(), |k| format!("; did you mean {}?", spell(k.name)));
+    let hint = nearest.map_or(".".to_owned(), |k| format!("; did you mean {}?", spell(k.name)));
     let place = match &given.origin {
         Origin::Environment(_) => String::new(),
         origin => format!(" ({origin})"),
     };
-    ConfigError(format!("{written}{place} is not a setting{hint} Known here: {}", candidates.join(", ")))
+    ConfigError(format!(
+        "{written}{place} is not a setting{hint} Known here: {} (`forebay settings` lists all)",
+        candidates.join(", ")
+    ))
 }
 
 #[cfg(test)]
