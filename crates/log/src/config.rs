@@ -153,6 +153,14 @@ impl fmt::Debug for LogConfig {
             .field("backend", &self.backend)
             .field("segment_bytes_min", &self.segment_bytes_min)
             .field("segment_bytes_max", &self.segment_bytes_max)
+            .field("group_bytes_max", &self.group_bytes_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("queue_len_max", &self.queue_len_max)
+            .field("linger", &self.linger)
+            .field("heartbeat", &self.heartbeat)
+            .field("retention", &self.retention)
+            .field("unclaimed", &self.unclaimed)
+            .field("flush_delay", &self.flush_delay)
             .finish_non_exhaustive()
     }
 }
@@ -173,7 +181,7 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { key, value, least, most } = self;
-        write!(f, "log setting {key} is {value}: it must be {least} to {most}")
+        write!(f, "log.{key} is {value}: it must be {least} to {most}")
     }
 }
 

@@ -155,3 +155,29 @@ fn names_are_distinct_in_the_file_and_in_the_environment() {
     assert_eq!(names.len(), all);
     assert!(KEYS.iter().all(|k| !k.help.is_empty()));
 }
+
+#[test]
+fn the_operators_manual_has_every_setting_and_its_default() {
+    let manual = include_str!("../../../../docs/operating.md");
+    let table = manual.split("## Every setting").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let rows: Vec<_> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter_map(|(key, rest)| Some((key, rest.split_once(" |")?.0)))
+        .collect();
+    assert_eq!(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), keys::names());
+    let unset = format!("{:?}", Config::from_given(&[]).unwrap());
+    for (key, default) in rows {
+        // What depends on the machine, or is nothing at all, is said in words.
+        if default == "none" || default.starts_with("one per") {
+            continue;
+        }
+        let value = match default.strip_prefix('`') {
+            Some(quoted) => quoted.trim_end_matches('`').trim_matches(['"', '[', ']']),
+            None => default.split(' ').next().unwrap(),
+        };
+        let set = Config::from_given(&[from(key, value, file(1))]).unwrap_or_else(|e| panic!("{e}"));
+        let set = format!("{:?}", Config { renamed_paths: Vec::new(), ..set });
+        assert_eq!(set, unset, "{key}: the manual says {default}");
+    }
+}
