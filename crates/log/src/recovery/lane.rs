@@ -255,7 +255,8 @@ impl Recovering<'_> {
         if let Some(torn_end) = tail.torn {
             let torn = &view.bytes()[to_index(tail.end)..to_index(torn_end)];
             let copy = self.quarantine(header.id, tail.end, torn);
-            tracing::warn!(
+            // What every crash leaves: nobody needs to do anything.
+            tracing::info!(
                 lane = %self.lane, segment = header.id.0, position = tail.end, bytes = torn.len(), ?copy,
                 "a torn tail, never acknowledged, is cut"
             );
