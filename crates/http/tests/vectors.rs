@@ -38,7 +38,8 @@ fn every_vector_is_answered_and_stored_as_it_says() {
     let owners = vectors::owners(&fixture);
     let mut harness = start(&fixture);
     let (mut failures, mut passed) = (String::new(), 0);
-    for vector in Json::lines(read("vectors/ingestion.jsonl")) {
+    let files = ["vectors/ingestion.jsonl", "vectors/found.jsonl"];
+    for vector in files.into_iter().flat_map(|file| Json::lines(read(file))) {
         let expect = vector.get("expect").expect("a vector expects something");
         let answer = wire::exchange(harness.addr(), &vectors::request(&vector).bytes());
         let feature = vector.get("feature").and_then(Json::as_str);

@@ -233,8 +233,9 @@ impl Scanner {
         let (reader, sink) = (&mut self.reader, &mut self.sink);
         if lines {
             let found = reader.lines(job, sink);
-            // Declared as lines and written as one value over several: the content decides.
-            if found.valid == 0 && found.all > 1 {
+            // Declared as lines and written as one value over several: the content decides, even where
+            // one of the lines happens to be a value of its own.
+            if found.valid < found.all && found.all > 1 {
                 sink.clear();
                 if !reader.fast(job, sink) && reader.slow(job, sink).is_err() {
                     reader.lines(job, sink);

@@ -60,6 +60,63 @@ fn each_record_of_a_batch_has_its_own_verdict() {
 }
 
 #[test]
+fn the_strict_limits_count_equal_keys_once() {
+    let many = |n: usize| (0..n).map(|i| format!(r#","k{i}":{i}"#)).collect::<String>();
+    let object = |n: usize, more: &str| format!(r#","o":{{"k":0{}{more}}}"#, many(n - 1));
+    let deep = r#"{"a":{"b":{"c":1}}}"#;
+    for (properties, want) in [
+        (many(252), "keep"),
+        (many(253), "strict_too_many_properties"),
+        (many(252) + r#","k7":1,"\u006b7":2,"time":1760000000"#, "keep"),
+        (many(253) + r#","k7":1"#, "strict_too_many_properties"),
+        (object(255, ""), "keep"),
+        (object(256, ""), "strict_too_many_keys"),
+        (object(255, r#","k":1,"\u006b":2"#), "keep"),
+        (object(256, "") + r#","o":1"#, "keep"),
+        (format!(r#","o":1{}"#, object(256, "")), "strict_too_many_keys"),
+        (format!(r#","o":{deep}"#), "keep"),
+        (format!(r#","o":{{"x":{deep}}}"#), "strict_too_deep"),
+        (format!(r#","o":[{{"x":{deep}}}]"#), "keep"),
+        (format!(r#","o":{{"x":[[],{deep}]}}"#), "strict_too_deep"),
+        (format!(r#","o":{{"x":{deep},"x":[]}}"#), "keep"),
+        (format!(r#","o":{{"x":[],"x":{deep}}}"#), "strict_too_deep"),
+        (format!(r#","a":[{}]"#, vec!["7"; 255].join(",")), "keep"),
+        (format!(r#","a":[{}]"#, vec!["{}"; 256].join(",")), "strict_array_too_long"),
+    ] {
+        let event = format!(
+            r#"{{"event":"e","properties":{{"time":1760000000,"distinct_id":"d","$insert_id":"i"{properties}}}}}"#
+        );
+        assert_eq!(verdicts(STRICT, &event), [want], "{properties}");
+    }
+}
+
+#[test]
+fn one_value_over_several_lines_is_one_value_whatever_is_declared() {
+    let event = |name: &str| format!(r#"{{"event":"{name}","properties":{{"token":"t"}}}}"#);
+    let (a, b) = (event("a"), event("b"));
+    for (body, want) in [
+        (format!("[\n{a},\n{b}\n]"), &["keep", "keep"][..]),
+        (format!("{a}\n{b}"), &["keep", "keep"]),
+        (format!("{a}\n[{b}\n{b}"), &["keep", "malformed_json", "keep"]),
+        ("{\"event\":\"a\",\"properties\":\n{\"token\":\"t\"}\n}".into(), &["keep"]),
+    ] {
+        let mut scanner = Scanner::new(Limits::default());
+        let lines =
+            Request { content_type: Some(b"application/x-ndjson"), ..request(Dialect::Track, body.clone()) };
+        let scanned = scanner.scan(lines).unwrap();
+        let got: Vec<_> = scanned
+            .records
+            .iter()
+            .map(|r| match r.verdict {
+                Verdict::Invalid(invalid) => invalid.reason.code(),
+                _ => "keep",
+            })
+            .collect();
+        assert_eq!(got, want, "{body}");
+    }
+}
+
+#[test]
 fn profile_updates_need_a_token_an_id_and_an_operation() {
     let user = |fields: &str| format!(r#"{{"$token":"t","$distinct_id":"d",{fields}}}"#);
     for (record, want) in [

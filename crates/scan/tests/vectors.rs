@@ -175,7 +175,8 @@ fn every_vector_keeps_the_records_it_names_and_agrees_with_the_twin() {
     let limits = Limits::default();
     // One for all: what one request leaves behind must not show in the next.
     let mut scanner = Scanner::new(limits);
-    let text = std::fs::read_to_string(data("vectors/ingestion.jsonl")).unwrap();
+    let files = ["vectors/ingestion.jsonl", "vectors/found.jsonl"];
+    let text: String = files.iter().map(|file| std::fs::read_to_string(data(file)).unwrap()).collect();
     let (mut seen, mut failures) = (0, Vec::new());
     for line in text.lines() {
         let vector = Vector(Json::parse(line.as_bytes()));

@@ -117,6 +117,8 @@ pub(super) struct Facts {
     pub(super) has_keys: bool,
     pub(super) event: Value,
     pub(super) properties: Kind,
+    /// Where they start.
+    pub(super) properties_at: usize,
     /// Those of the last `properties`.
     pub(super) inner: Properties,
     pub(super) profile: Profile,

@@ -4,6 +4,7 @@
 //! which accepts all that the rules accept and names the fault of the rest. One walk over the tokens
 //! looks at the few fields of interest, whichever found them.
 
+mod distinct;
 mod escape;
 mod facts;
 mod job;

@@ -1,5 +1,6 @@
 //! The checks of `/import` with `strict=1`.
 
+use super::distinct;
 use super::facts::{Facts, Kind, Properties, Value};
 use super::job::Job;
 use super::time;
@@ -152,11 +153,15 @@ pub(super) fn check(
     if !job.valid_utf8 && !utf8::is_valid(&job.text[range.clone()]) {
         return invalid(facts.inner.not_utf8.map_or(Field::None, property), Reason::StrictUtf8);
     }
-    if facts.inner.count > ENTRIES_MAX {
-        return invalid(Field::Properties, Reason::StrictTooManyProperties);
-    }
-    if let Some((reason, key)) = facts.inner.over {
-        return invalid(property(key), reason);
+    if facts.inner.count > ENTRIES_MAX || facts.inner.over.is_some() {
+        // Counted with equal keys apart. Text that was walked once never fails to be walked again.
+        let found = distinct::measure(job, facts.properties_at).unwrap_or_default();
+        if found.count > ENTRIES_MAX {
+            return invalid(Field::Properties, Reason::StrictTooManyProperties);
+        }
+        if let Some((reason, key)) = found.over {
+            return invalid(property(key), reason);
+        }
     }
     if range.len() > job.limits.event_bytes_max {
         return invalid(Field::None, Reason::StrictEventTooLarge);

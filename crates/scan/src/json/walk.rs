@@ -76,6 +76,7 @@ impl<T: Tokens> Walk<'_, T> {
                 b"event" => facts.event = self.value()?,
                 b"properties" => {
                     facts.properties = Kind::of(self.byte());
+                    facts.properties_at = self.tokens.at();
                     facts.inner = Properties::default();
                     if facts.properties == Kind::Object {
                         self.properties(&mut facts.inner)?;
@@ -137,7 +138,7 @@ impl<T: Tokens> Walk<'_, T> {
     }
 
     /// The next key of the object that is open, standing on its value then; `None` on its closing brace.
-    fn key(&mut self) -> Result<Option<Key>, ScanError> {
+    pub(super) fn key(&mut self) -> Result<Option<Key>, ScanError> {
         if self.byte() == b',' {
             self.tokens.advance()?;
         }

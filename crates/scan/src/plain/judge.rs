@@ -1,13 +1,13 @@
 //! The verdict of each record, by looking its fields up in its tree.
 
 use super::forms::{content_start, is_blank, repair};
-use super::json::{Node, Tree, parse};
+use super::json::{Member, Node, Tree, parse};
 use super::{Params, Record};
 use crate::{
     Dialect, DirectoryEntry, Field, Invalid, Limits, Reason, Request, ScanError, Span, TOKEN_BYTES_MAX,
     Verdict,
 };
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 const OBJECT_OPERATIONS: [&str; 7] = ["$set", "$set_once", "$add", "$append", "$union", "$remove", "$merge"];
 const DENIED: &str = "00000000-0000-0000-0000-000000000000 anon anonymous nil none null n/a na undefined unknown <nil> 0 -1 true \
@@ -68,8 +68,8 @@ fn find(text: &[u8], declared_lines: bool, depth_max: usize) -> Result<Vec<Found
         Tree::Array(nodes) => nodes.into_iter().map(Found::Value).collect(),
         _ => vec![Found::Value(node)],
     };
-    if let (Some(whole), false) = (&whole, declared_lines) {
-        return Ok(unpack(whole.clone()));
+    if let Some(whole) = whole {
+        return Ok(unpack(whole));
     }
     let mut found = Vec::new();
     let mut from = if text.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 };
@@ -86,18 +86,15 @@ fn find(text: &[u8], declared_lines: bool, depth_max: usize) -> Result<Vec<Found
         found.push(value.map_or(Found::BadLine(span), Found::Value));
     }
     let any_good = found.iter().any(|f| matches!(f, Found::Value(_)));
-    match (declared_lines, any_good, whole) {
-        (true, false, Some(whole)) if found.len() > 1 => Ok(unpack(whole)),
-        (false, false, _) => Err(ScanError::Malformed { what: "not JSON", at: 0 }),
-        (false, true, _) if text[start] != b'{' || found.len() < 2 => {
-            Err(ScanError::Malformed { what: "not JSON", at: 0 })
-        }
-        _ if found.len() == 1 => {
-            let only = found.remove(0);
-            Ok(if let Found::Value(node) = only { unpack(node) } else { vec![only] })
-        }
-        _ => Ok(found),
+    let undeclared_lines = any_good && text[start] == b'{' && found.len() > 1;
+    if !declared_lines && !undeclared_lines {
+        return Err(ScanError::Malformed { what: "not JSON", at: 0 });
     }
+    if found.len() == 1 {
+        let only = found.remove(0);
+        return Ok(if let Found::Value(node) = only { unpack(node) } else { vec![only] });
+    }
+    Ok(found)
 }
 
 fn judge(limits: Limits, request: &Request<'_>, text: &[u8], node: &Node) -> Record {
@@ -289,13 +286,14 @@ fn check_shape(limits: Limits, text: &[u8], record: &Node, properties: &Node) ->
         let whose = properties.members().iter().find(|m| !is_utf8(m.key_span.start..m.value.span.end));
         return fail(Reason::StrictUtf8, whose.map_or(Field::None, |m| property(&m.key_span)));
     }
-    if properties.members().len() > 255 {
+    let members = distinct(properties.members());
+    if members.len() > 255 {
         return fail(Reason::StrictTooManyProperties, Field::Properties);
     }
-    for member in properties.members() {
+    for member in members {
         let over = match &member.value.tree {
             Tree::Array(items) if items.len() > 255 => Reason::StrictArrayTooLong,
-            Tree::Object(members) if members.len() > 255 => Reason::StrictTooManyKeys,
+            Tree::Object(members) if distinct(members).len() > 255 => Reason::StrictTooManyKeys,
             Tree::Object(_) if object_levels(&member.value) > 3 => Reason::StrictTooDeep,
             _ => continue,
         };
@@ -307,9 +305,19 @@ fn check_shape(limits: Limits, text: &[u8], record: &Node, properties: &Node) ->
     Ok(())
 }
 
+/// Without those that a later one of the same key replaces.
+fn distinct(members: &[Member]) -> Vec<&Member> {
+    let mut met = HashSet::new();
+    let mut last: Vec<&Member> = members.iter().rev().filter(|m| met.insert(&m.key)).collect();
+    last.reverse();
+    last
+}
+
 fn object_levels(node: &Node) -> usize {
     match &node.tree {
-        Tree::Object(members) => 1 + members.iter().map(|m| object_levels(&m.value)).max().unwrap_or(0),
+        Tree::Object(members) => {
+            1 + distinct(members).iter().map(|m| object_levels(&m.value)).max().unwrap_or(0)
+        }
         Tree::Array(items) => items.iter().map(object_levels).max().unwrap_or(0),
         _ => 0,
     }
