@@ -162,15 +162,16 @@ impl Intent<'_> {
         let core = self.core;
         let (mut reason, mut text) = (verdicts::of_request(error), error.to_string());
         let answer = match error {
-            ScanError::TooLarge { .. } | ScanError::TooManyEvents { .. } => {
-                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &text)
-            }
+            ScanError::TooLarge { .. } => answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &text),
             ScanError::UnsupportedEncoding => answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text),
             _ if self.endpoint != Endpoint::Import => answer::refused(&style(params), &text),
             _ => match self.identify(params) {
                 Err(error) => {
                     (reason, text) = (Reason::Unauthorized, error.to_string());
                     answer::problem(StatusCode::UNAUTHORIZED, &text)
+                }
+                Ok(_) if matches!(error, ScanError::TooManyEvents { .. }) => {
+                    answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &text)
                 }
                 Ok(_) if self.dialect.is_strict() => answer::import_unreadable(&text),
                 Ok(_) => answer::refused(&style(params), &text),
