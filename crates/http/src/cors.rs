@@ -31,7 +31,15 @@ impl Preflight {
     /// Reads the request's wishes.
     #[must_use]
     pub fn of(request: &HeaderMap) -> Preflight {
-        Preflight { headers: request.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned() }
+        let mut asked = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+        let Some(first) = asked.next() else { return Preflight { headers: None } };
+        // A list may come in several headers: it is granted whole, in one.
+        let whole = asked.fold(first.as_bytes().to_vec(), |mut list, more| {
+            list.extend_from_slice(b", ");
+            list.extend_from_slice(more.as_bytes());
+            list
+        });
+        Preflight { headers: HeaderValue::from_bytes(&whole).ok() }
     }
 
     /// Grants them: every header that was asked for, every method that some endpoint takes.
@@ -40,6 +48,27 @@ impl Preflight {
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         if let Some(asked) = self.headers {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_asked_for_is_granted() {
+        for (asked, want) in
+            [(&[][..], None), (&["authorization"], Some("authorization")), (&["a, b", "c"], Some("a, b, c"))]
+        {
+            let mut request = HeaderMap::new();
+            for list in asked {
+                request.append(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static(list));
+            }
+            let mut answer = HeaderMap::new();
+            Preflight::of(&request).allow(&mut answer);
+            let got = answer.get(ACCESS_CONTROL_ALLOW_HEADERS).map(|list| list.to_str().expect("ASCII"));
+            assert_eq!(got, want, "{asked:?}");
         }
     }
 }
