@@ -50,7 +50,7 @@ impl Default for HttpLimits {
             depth_max: 128,
             event_bytes_max: 1 << 20,
             events_max: 2000,
-            tokens_max: 1000,
+            tokens_max: 2000,
             connections_max: 20_000,
         }
     }
