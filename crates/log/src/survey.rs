@@ -95,6 +95,8 @@ pub(crate) fn survey(
     each: &mut dyn FnMut(&mut LaneView, Part) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
     let mut ids = view.segments()?;
+    // The newest segment stays whatever retention removes: without any, they were taken away.
+    let none_left = ids.is_empty() && mark.durable_lsn > Lsn(0);
     ids.truncate(ids.partition_point(|&id| id <= mark.segment));
     let mut before: Option<(SegmentId, Place)> = None;
     let mut at = 0;
@@ -122,7 +124,7 @@ pub(crate) fn survey(
         };
         let to = header.map_or(Goal::of_watermark(mark), |header| Goal::of_successor(&header, true));
         let from = before.map(|(_, place)| place);
-        if !files.is_empty() || from.is_some_and(|from| from.lsn < to.lsn) {
+        if !files.is_empty() || none_left || from.is_some_and(|from| from.lsn < to.lsn) {
             let at_start = files.first().is_some_and(|(id, _)| *id == SegmentId(1));
             let known = from.or(at_start.then_some(LANE_START));
             // If there is nothing else to go on from, a loss of one frame without records keeps the place.

@@ -251,7 +251,8 @@ impl<'a> Track<'a> {
 
     fn extent(&self, before: Place, flaw: Flaw) -> Extent {
         Extent {
-            bytes: before.position..self.place.position,
+            // What was cut off a file may begin behind its end.
+            bytes: before.position..self.place.position.max(before.position),
             lsns: before.lsn.0..self.place.lsn.0,
             seqs: before.seq.0..self.place.seq.0,
             prev_crc: before.prev_crc,

@@ -12,7 +12,7 @@ mod tests;
 use crate::{
     ReadError, Store, StoreIdError,
     index::{Index, IndexError},
-    lane_view::LaneView,
+    lane_view::{LaneView, SegmentFlaw},
     survey::{self, Hole, Part, Surveyed},
 };
 use forebay_record::{LaneId, SegmentId, Watermark};
@@ -250,6 +250,9 @@ fn verify_lane(
         index_problems: Vec::new(),
         unused_segments: Vec::new(),
     };
+    if !live {
+        report.damage.extend(strangers(view, mark.map(|mark| mark.segment))?);
+    }
     let Some(mark) = mark else { return Ok(report) };
     survey::survey(view, &mark, ran, &mut |view, part| {
         match part {
@@ -262,6 +265,20 @@ fn verify_lane(
     Ok(report)
 }
 
+/// Files behind the newest segment that are of another store, lane or name: no server starts with them.
+fn strangers(view: &mut LaneView, newest: Option<SegmentId>) -> Result<Vec<DamageReport>, ReadError> {
+    let mut found = Vec::new();
+    for id in view.segments()?.into_iter().filter(|&id| newest.is_none_or(|newest| id > newest)) {
+        if let Some(Err(flaw @ SegmentFlaw::Foreign(_))) = view.header(id)? {
+            let file = view.segment_path(id);
+            let bytes = 0..fs::metadata(&file).map_or(0, |m| m.len());
+            let what = format!("{flaw}; move it out of this data directory");
+            found.push(DamageReport { file, bytes, lsns: 0..0, seqs: 0..0, records_lost: 0, what });
+        }
+    }
+    Ok(found)
+}
+
 /// How a hole reads: one line for what is lost, on the first file, and one for each other file.
 pub(crate) fn hole_damage(view: &LaneView, hole: &Hole, mark: &Watermark) -> Vec<DamageReport> {
     let (lsns, seqs) = (hole.lsns(), hole.seqs());
@@ -270,6 +287,9 @@ pub(crate) fn hole_damage(view: &LaneView, hole: &Hole, mark: &Watermark) -> Vec
         let first = SegmentId(hole.before.map_or(1, |id| id.0 + 1));
         let what = match hole.next {
             Some(_) => "a segment is missing".to_owned(),
+            None if hole.unknown => {
+                "all segments of the lane are missing; what they held is not known".to_owned()
+            }
             None => format!("the lane's newest segment, {}, is missing", mark.segment),
         };
         return vec![DamageReport {

@@ -73,6 +73,16 @@ pub(crate) fn recover(
         }
     }
     recovering.name_unreadable(&ids, mark);
+    if let Some(mark) = mark.filter(|mark| ids.is_empty() && mark.durable_lsn > Lsn(0)) {
+        // Retention never takes the newest: somebody did.
+        recovering.damage.push(DamagedRange {
+            segment: mark.segment,
+            bytes: 0..0,
+            lsn: mark.durable_lsn..mark.durable_lsn.next(),
+            seq: mark.next_seq..mark.next_seq,
+            what: "all segments of the lane are missing; what they held is not known".to_owned(),
+        });
+    }
     let newest = ids.last().copied().max(mark.map(|m| m.segment)).unwrap_or(SegmentId(0));
     let mut report = LaneRecovery {
         lane,

@@ -193,6 +193,33 @@ fn a_live_store_is_verified_up_to_its_watermark_and_cannot_be_repaired() {
 }
 
 #[test]
+fn a_lane_whose_segments_were_all_taken_away_is_damaged_until_that_is_accepted() {
+    let dir = dir();
+    let lane = three_segments(dir.path());
+    for id in 1..=3 {
+        fs::remove_file(lane.segment_path(id)).expect("removed");
+    }
+    let report = verified(dir.path());
+    let (_, damage) = report.damage().next().expect("damage");
+    assert!(damage.what.contains("all segments of the lane are missing"), "{damage}");
+    repaired(dir.path(), RepairChoice::AcceptLoss);
+    let after = verified(dir.path());
+    assert!(after.is_clean() && after.lanes[0].next_seq == lane.written.len() as u64, "{after:?}");
+}
+
+#[test]
+fn a_segment_of_another_lane_behind_the_newest_is_named() {
+    let dir = dir();
+    let lane = three_segments(dir.path());
+    let other = LaneWriter::new(dir.path(), LaneId(1));
+    fs::copy(other.segment_path(1), lane.segment_path(4)).expect("copied");
+    let report = verified(dir.path());
+    let found: Vec<_> = report.damage().map(|(lane, damage)| (lane, damage.to_string())).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0 == LANE && found[0].1.contains("belongs to another lane; move it out"), "{found:?}");
+}
+
+#[test]
 fn bytes_between_frames_must_be_zero() {
     let dir = dir();
     let lane = three_segments(dir.path());
