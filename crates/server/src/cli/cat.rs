@@ -22,6 +22,7 @@ impl Cat {
     pub(crate) fn run(&self, common: &Common) -> Done {
         let store = common.store()?;
         let owners = Owners::load(&common.existing_control()?)?;
+        self.select.warn_of_unknown(&owners);
         let lanes = store.lanes()?;
         let from = starts(&self.from, &lanes)?;
         let mut out = common.out();

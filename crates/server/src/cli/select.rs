@@ -8,7 +8,10 @@ use forebay_control::Control;
 use forebay_export::one_line;
 use forebay_log::{Filter, Frame, KindSet, Record, RouteKey};
 use forebay_record::{FrameHeader, FrameKind, LaneId, ProjectId};
-use std::{collections::HashMap, io::Write as _};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Write as _,
+};
 
 /// Which records.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,16 +44,18 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     by_token: HashMap<Box<[u8]>, ProjectId>,
+    projects: HashSet<ProjectId>,
 }
 
 impl Owners {
     /// As the registry says now.
     pub(crate) fn load(control: &Control) -> Result<Owners, Failure> {
-        let mut by_token = HashMap::new();
+        let (mut by_token, mut projects) = (HashMap::new(), HashSet::new());
         for project in control.snapshot()?.projects {
+            projects.insert(project.id);
             by_token.extend(project.tokens.into_iter().map(|token| (token, project.id)));
         }
-        Ok(Owners { by_token })
+        Ok(Owners { by_token, projects })
     }
 
     /// Whose frame this is: an unclaimed one is its token's owner's, if there is one by now.
@@ -60,6 +65,16 @@ impl Owners {
 }
 
 impl Select {
+    /// Says which projects nobody knows. Not an error: the log may hold events of a project that the registry
+    /// has lost.
+    pub(crate) fn warn_of_unknown(&self, owners: &Owners) {
+        for project in self.projects.iter().filter(|&project| !owners.projects.contains(project)) {
+            eprintln!(
+                "warning: there is no project {project} now; `forebay project list` shows those there are"
+            );
+        }
+    }
+
     /// Can this lane hold any of them?
     pub(crate) fn reads(&self, lane: LaneId) -> bool {
         lane == LaneId::UNCLAIMED || !self.unclaimed || !self.projects.is_empty()

@@ -38,6 +38,7 @@ impl Tail {
         let store = common.store()?;
         let control = common.existing_control()?;
         let mut owners = Owners::load(&control)?;
+        self.select.warn_of_unknown(&owners);
         let mut out = common.out();
         let mut ends = BTreeMap::new();
         let mut newest = VecDeque::new();
