@@ -85,8 +85,8 @@ impl Export {
         }
         if copied.unreadable > 0 {
             eprintln!(
-                "warning: {} records of the log are damaged or were given up, some perhaps of this project: they are \
-                 missing here; see `forebay log verify`",
+                "warning: missing here: {} of the log's records, damaged or given up, perhaps some of this project; see \
+                 `forebay log verify`",
                 copied.unreadable
             );
         }

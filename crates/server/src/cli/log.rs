@@ -99,7 +99,10 @@ fn write_findings(report: &VerifyReport, out: &mut out::Out) -> Done {
             "every acknowledged record is there but those accepted as lost".to_owned()
         }
         (true, _) => "every acknowledged record is there".to_owned(),
-        (false, 0) => "no acknowledged record is lost; `forebay log repair` mends the rest".to_owned(),
+        (false, 0) => {
+            "no acknowledged record is known to be lost; `forebay log repair` says what it can mend"
+                .to_owned()
+        }
         (false, n) => {
             format!(
                 "acknowledged records that cannot be read: {n}; `forebay log repair` says what can be done"
