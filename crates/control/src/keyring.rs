@@ -14,7 +14,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use chacha20poly1305::{
@@ -141,6 +144,9 @@ fn hmac_keyed(key: &[u8; KEY_BYTES]) -> HmacSha256 {
     <HmacSha256 as hmac::Mac>::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
+/// How often this process made a key, or tried to.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 fn create(dir: &Path) -> Result<(), StoreError> {
     let path = Keyring::path(dir);
     let keys = dir.join("keys");
@@ -148,7 +154,9 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&keys).map_err(failed)?;
     let mut key = [0; KEY_BYTES];
     random(&mut key)?;
-    let temporary = keys.join(format!("server.key.{}.tmp", std::process::id()));
+    // Of this call alone: threads of one process may do this at once, too. Relaxed: only the numbers matter.
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let temporary = keys.join(format!("server.key.{}.{call}.tmp", std::process::id()));
     // Left over by a process of the same number that died here.
     let _ = fs::remove_file(&temporary);
     let mut file =
