@@ -312,6 +312,14 @@ fn what_is_refused_is_explained() {
             &["soon", "YYYY-MM-DD"],
         ),
         (&["export", "--project", "999", "--from-date", "2026-01-01", "--to-date", "2026-01-01"], &["999"]),
+        (&["export"], &["which of 2 projects", "--project ID"]),
+        (&["export", "--project", "77", "--out", "/nowhere/out.json"], &["/nowhere/out.json"]),
+        (&["stats", "--project", "999"], &["999", "project list"]),
+        (&["stats", "--from", "nonsense"], &["nonsense", "2026-11-01"]),
+        (&["stats", "--from", "2026-11-02", "--to", "2026-11-01"], &["--from 2026-11-02", "--to 2026-11-01"]),
+        (&["rejects", "--project", "999"], &["999", "project list"]),
+        (&["bench", "disk", "--dir", "/proc", "--run-ms", "1"], &["/proc"]),
+        (&["health", "--url", "http://127.0.0.1:1/"], &["127.0.0.1:1", "--url"]),
         (&["log", "cat", "--from", "nonsense"], &["nonsense"]),
         (&["log", "repair"], &["another process", "stop it"]),
         (&["serve", "--listen", "127.0.0.1:0"], &["another process", "lock"]),
@@ -354,4 +362,28 @@ fn a_directory_that_is_none_is_named() {
     check(&["log", "verify"]);
     check(&["stats"]);
     assert!(!nowhere.exists(), "asking makes nothing");
+}
+
+#[test]
+fn a_wrong_document_is_named_and_leaves_no_directory_behind() {
+    let folder = tempfile::tempdir().expect("making a directory");
+    let (document, nowhere) = (folder.path().join("wrong.json"), folder.path().join("missing"));
+    for wrong in ["", "nonsense", "{}", "[]", r#"{"forebay_registry":1,"projects":[{"id":"x"}]}"#] {
+        fs::write(&document, wrong).expect("writing a document");
+        let path = document.display().to_string();
+        cli::run(&nowhere, &["project", "import", &path]).failure(&["wrong.json", "forebay project export"]);
+        assert!(!nowhere.exists(), "made for {wrong:?}");
+    }
+}
+
+#[test]
+fn a_data_directory_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("making a directory");
+    let mode = |of: &std::path::Path| fs::metadata(of).expect("it was made").permissions().mode() & 0o777;
+    let by_command = folder.path().join("command");
+    cli::run(&by_command, &["project", "create"]).success();
+    let by_server = folder.path().join("server");
+    let _server = Setup::new().data_dir(&by_server).start();
+    assert_eq!((mode(&by_command), mode(&by_server)), (0o700, 0o700));
 }
