@@ -31,7 +31,7 @@ use std::{fmt, path::PathBuf, process::ExitCode};
 
 /// An event collector that speaks Mixpanel's protocol and answers only when the event is on disk.
 #[derive(Debug, Parser)]
-#[command(name = "forebay", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "forebay", version, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     common: Common,
