@@ -177,6 +177,8 @@ pub(crate) fn open_store_id(disk: &dyn Disk, dir: &Path) -> Result<StoreId, Stor
         Ok(file) => {
             let mut content = [0; 256];
             let read = file.read_at(&mut content, 0).map_err(failed)?;
+            // The process that made it may have been killed before its name was durable.
+            disk.sync_dir(dir).map_err(failed)?;
             return parse(&path, &content[..read]);
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}

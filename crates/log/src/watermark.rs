@@ -18,7 +18,7 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering, fence},
 };
 
 /// Where the second copy lies: on a page of its own.
@@ -54,6 +54,8 @@ impl WatermarkReader {
     /// The newest watermark seen so far; `None` while nothing was ever durable. Never goes back.
     pub fn read(&mut self) -> Option<Watermark> {
         let copies = [0, SECOND].map(|at| Watermark::decode(&self.copy(at)));
+        // Pairs with the fence in `DiskMap::publish`: the frames named are read after their watermark.
+        fence(Ordering::Acquire);
         let newest = Watermark::newer(copies[0], copies[1]);
         self.newest = Watermark::newer(newest, self.newest);
         self.newest

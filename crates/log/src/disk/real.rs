@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     slice,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
 
 /// Files as the operating system has them.
@@ -36,15 +36,17 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let Some(parent) = dir.parent() else { return Ok(()) };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         if dir.is_dir() {
+            // Who made it may have been killed before its name was durable. Not more than tried: the folder
+            // above may be one that this process must not read.
+            let _ = self.sync_dir(parent);
             return Ok(());
         }
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            self.create_dir(parent)?;
-            fs::create_dir(dir)?;
-            return self.sync_dir(parent);
-        }
-        fs::create_dir(dir)
+        self.create_dir(parent)?;
+        fs::create_dir(dir)?;
+        self.sync_dir(parent)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -232,6 +234,8 @@ impl DiskMap for RealMap {
         let (words, rest) = words.as_chunks::<8>();
         let inside = offset.checked_add(words.len() * 8).is_some_and(|end| end <= self.map.len());
         assert!(inside && rest.is_empty() && offset.is_multiple_of(8), "outside the map or unaligned");
+        // Pairs with the fence where these words are read: who sees them also sees what they speak of.
+        fence(Ordering::Release);
         for (i, word) in words.iter().enumerate() {
             // SAFETY: within the map, as asserted.
             let to = unsafe { self.map.as_mut_ptr().add(offset + i * 8) };

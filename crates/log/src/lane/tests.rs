@@ -258,3 +258,42 @@ fn a_roll_for_retention_leaves_an_empty_segment_that_says_where_the_lane_stands(
     assert!(rig.store(&["b"]));
     assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));
 }
+
+#[test]
+fn a_process_killed_at_any_point_of_the_first_start_leaves_nothing_that_a_power_cut_later_takes() {
+    for step in 1.. {
+        let dir = TempDir::new().unwrap();
+        let disk = SimDisk::new(step);
+        disk.crash_at(step);
+        let done = Rig::open(&disk, dir.path(), Backend::Pwrite).is_ok();
+        disk.reboot(Crash::Kill);
+        let mut rig = Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+        assert!(rig.store(&["a"]), "step {step}");
+        disk.reboot(Crash::LoseAll);
+        let rig = Rig::open(&disk, dir.path(), Backend::Pwrite);
+        assert!(rig.is_ok_and(|rig| rig.recovered.next_seq == Seq(1)), "step {step}");
+        if done {
+            break;
+        }
+    }
+}
+
+#[test]
+fn copies_of_cut_tails_never_push_out_what_a_repair_has_kept() {
+    let (dir, disk, mut rig) = start(Backend::Pwrite);
+    assert!(rig.store(&["a"]));
+    let kept = layout::quarantine_dir(&layout::lane_dir(dir.path(), LaneId(0)));
+    disk.create_dir(&kept).unwrap();
+    let damaged = format!("{}-0-5000-6000.damaged", SegmentId(1));
+    disk.create(&kept.join(&damaged)).unwrap();
+    for position in 10..40 {
+        disk.create(&kept.join(format!("{}-{position}.cut", SegmentId(1)))).unwrap();
+    }
+    disk.open(&segment(&dir, 1)).unwrap().write_at(b"torn", 8192).unwrap();
+    disk.reboot(Crash::Kill);
+    let rig = Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+    assert!(rig.recovered.cut.is_some_and(|cut| cut.copy.is_some()));
+    let names = disk.list(&kept).unwrap();
+    assert!(names.contains(&damaged));
+    assert_eq!(names.iter().filter(|name| name.ends_with(".cut")).count(), 16);
+}

@@ -294,7 +294,9 @@ impl Recovering<'_> {
         let path = dir.join(format!("{id}-{position}.cut"));
         let keep = || -> io::Result<()> {
             self.disk.create_dir(&dir)?;
+            // Of its own kind only: what a repair has put here are the only copies of what it gave up.
             let mut names = self.disk.list(&dir)?;
+            names.retain(|name| name.ends_with(".cut"));
             names.sort_unstable();
             for name in names.iter().rev().skip(QUARANTINE_MAX - 1) {
                 self.disk.remove(&dir.join(name))?;
