@@ -337,11 +337,14 @@ pub(crate) struct Tail {
 /// Looks behind the end of the newest segment of a stopped lane: what a crash left there, none of it
 /// acknowledged.
 pub(crate) fn tail(segment: &Surveyed, len: usize) -> Option<Tail> {
-    let bytes = segment.map.bytes(len);
+    // A copy: a server that starts right now cuts these bytes off.
+    let mut bytes = vec![0; len];
+    let read = segment.map.read_at(&mut bytes, 0).ok()?;
+    bytes.truncate(read);
     let position = segment.limit;
     let used = bytes.get(position..)?.iter().rposition(|&b| b != 0)? + 1;
     let place = Place { position, ..segment.end };
-    let mut track = Track { bytes, salt: segment.map.header().salt, place, goal: None };
+    let mut track = Track { bytes: &bytes, salt: segment.map.header().salt, place, goal: None };
     let (mut frames, mut records) = (0, 0);
     while let Find::Frame(found) = track.next(&|_| true) {
         frames += 1;
