@@ -162,9 +162,14 @@ impl Cursor {
             None => self.first(&ids, mark.segment)?,
         };
         let Some(id) = chosen else {
-            // Up to the watermark there is no segment that can be read.
+            // Up to the watermark there is no segment that can be read. When there is none at all and a later
+            // one was begun, the lane rolled on, idle, and retention took the rest.
+            let reason = match ids.first() {
+                Some(&first) if first > mark.segment => GapReason::Retention,
+                _ => GapReason::Damage,
+            };
             self.after = Some(mark.segment);
-            return Ok(self.gap_to(mark.next_seq, GapReason::Damage).map_or(Opened::Skipped, Opened::Gap));
+            return Ok(self.gap_to(mark.next_seq, reason).map_or(Opened::Skipped, Opened::Gap));
         };
         let Some(Ok(header)) = self.view.header(id)? else { return Ok(Opened::Again) };
         if header.base_seq > self.next {

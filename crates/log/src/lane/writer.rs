@@ -416,7 +416,12 @@ impl Writer {
     /// # Errors
     /// Why there is no new one; the old one then goes on.
     pub(crate) fn roll(&mut self) -> Result<(), Arc<str>> {
-        if self.active.as_ref().is_none_or(|active| active.summary.records == 0) {
+        let nothing = match &self.active {
+            Some(active) => active.summary.records == 0,
+            // After a start the newest segment is one of an earlier process: it is to go on being replaced.
+            None => self.tip.segment == SegmentId(0),
+        };
+        if nothing {
             return Ok(());
         }
         let prepared = self.source.take(0)?;
