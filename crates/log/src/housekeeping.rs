@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use forebay_record::{LaneId, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -74,8 +75,17 @@ impl Housekeeper {
         layout::lane_dir(&self.dir, lane)
     }
 
-    /// The thread.
+    /// The thread. It keeps the directory's lock, and so goes on for as long as the log is open, whatever
+    /// happens in it.
     pub(crate) fn run(&self, tasks: &Receiver<Task>) {
+        // What is shared holds one whole fact at a time, so a panic leaves nothing half done. The task that led
+        // to it was taken: it does not come back.
+        while catch_unwind(AssertUnwindSafe(|| self.work(tasks))).is_err() {
+            tracing::error!("housekeeping panicked and goes on: see the message before this one");
+        }
+    }
+
+    fn work(&self, tasks: &Receiver<Task>) {
         let mut scrub = Scrub::default();
         let mut looked = Instant::now();
         let keeps_for_ever = self.retention == Retention::default() && self.unclaimed == Retention::default();
@@ -237,8 +247,12 @@ impl Housekeeper {
             tracing::warn!(dir = %dir.display(), %error, "cannot sync a folder");
         }
         let mut list = lane.segments.lock();
+        let before = list.len();
         list.retain(|other| other.id != info.id);
-        if let Some(next) = list.first() {
+        // Whoever asks at the same time may have removed it, and counted it.
+        if list.len() < before
+            && let Some(next) = list.first()
+        {
             let counters = &lane.counters;
             counters.expired_segments.add(1);
             counters.expired_frames.add(next.base_lsn.0.saturating_sub(info.base_lsn.0));

@@ -133,6 +133,8 @@ pub(crate) struct Lane {
     closing: AtomicBool,
     /// Refuse at the door: the reason is in `failure`.
     unable: AtomicBool,
+    /// Its thread panicked: nothing makes it able again.
+    dead: AtomicBool,
     /// Why the lane could not store, the last time it could not.
     failure: Mutex<Option<Arc<str>>>,
     pub(crate) counters: LaneCounters,
@@ -156,6 +158,7 @@ impl Lane {
             queue_bytes_max,
             closing: AtomicBool::new(false),
             unable: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
             failure: Mutex::new(None),
             counters: LaneCounters::default(),
             segments: SegmentList::default(),
@@ -200,10 +203,10 @@ impl Lane {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Why the lane cannot store now; `None` when it can, which costs one load.
+    /// Why the lane cannot store now; `None` when it can, which costs two loads.
     pub(crate) fn unable(&self) -> Option<Arc<str>> {
         // Relaxed: a hint to turn appends away early; the writer decides.
-        if self.unable.load(Ordering::Relaxed) {
+        if self.unable.load(Ordering::Relaxed) || self.dead.load(Ordering::Relaxed) {
             Some(self.failure().unwrap_or_else(|| Arc::from("the disk is failing")))
         } else {
             None
@@ -226,6 +229,12 @@ impl Lane {
         if !self.unable.swap(true, Ordering::Relaxed) {
             tracing::warn!(lane = %self.id, %reason, "cannot store: answering 503");
         }
+    }
+
+    /// Turns appends away for good: the lane's thread is gone.
+    pub(crate) fn set_dead(&self, reason: &Arc<str>) {
+        self.dead.store(true, Ordering::Relaxed);
+        self.set_unable(reason);
     }
 
     /// A segment is ready again.

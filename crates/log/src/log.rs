@@ -69,7 +69,7 @@ pub(crate) struct Inner {
 
 #[derive(Default)]
 struct Threads {
-    lanes: Vec<(LaneId, JoinHandle<io::Result<()>>)>,
+    lanes: Vec<(Arc<Lane>, JoinHandle<io::Result<()>>)>,
     others: Vec<JoinHandle<()>>,
     closed: bool,
 }
@@ -390,7 +390,7 @@ impl Inner {
         }
         let handle =
             std::thread::Builder::new().name(format!("lane {}", lane.id)).spawn(move || thread.run(open))?;
-        threads.lanes.push((lane.id, handle));
+        threads.lanes.push((lane, handle));
         Ok(supply)
     }
 
@@ -400,14 +400,14 @@ impl Inner {
             threads.closed = true;
             (std::mem::take(&mut threads.lanes), std::mem::take(&mut threads.others))
         };
-        for lane in self.open_lanes() {
+        for (lane, _) in &lanes {
             lane.close();
         }
         let mut result = Ok(());
         for (lane, thread) in lanes {
             let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("the writer panicked")));
             if let Err(e) = ended {
-                result = Err(StoreError { lane, reason: Arc::from(format!("closing: {e}")) });
+                result = Err(StoreError { lane: lane.id, reason: Arc::from(format!("closing: {e}")) });
             }
         }
         self.preparer.close();
@@ -491,3 +491,5 @@ fn announce(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trouble;

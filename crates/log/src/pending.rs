@@ -139,6 +139,10 @@ impl Core {
             return refuse(Refusal::Unable(reason), append);
         }
         let verdicts = &self.seat.verdicts[queue];
+        // A lane that is gone rings once: a ticket taken after that would wait for ever.
+        if verdicts.is_closed() {
+            return refuse(Refusal::Closed, append);
+        }
         let ticket = {
             let mut waiters = self.queues[queue].borrow_mut();
             if waiters.next_ticket() - waiters.drained >= verdicts.capacity() {

@@ -40,7 +40,7 @@ struct Gone<'a>(&'a LaneThread);
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lane.set_unable(&Arc::from("its writer panicked: restart the server"));
+            self.0.lane.set_dead(&Arc::from("its writer panicked: restart the server"));
             // The jobs it had were dropped before this, and so told.
             let _telling = self.0.telling.tell();
             self.0.lane.set_told();

@@ -32,7 +32,7 @@ impl Wake for Unpark {
 }
 
 /// Runs `future` beside the submitter's pump, as a core's runtime would.
-fn block_on<T>(submitter: &Submitter, future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(submitter: &Submitter, future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let (mut future, mut pump) = (pin!(future), pin!(submitter.pump()));
@@ -47,7 +47,7 @@ fn block_on<T>(submitter: &Submitter, future: impl Future<Output = T>) -> T {
     }
 }
 
-fn config(dir: &TempDir) -> LogConfig {
+pub(super) fn config(dir: &TempDir) -> LogConfig {
     let clock: crate::Clock = Arc::new(|| NOW_MS);
     LogConfig {
         clock,
@@ -59,7 +59,7 @@ fn config(dir: &TempDir) -> LogConfig {
 }
 
 /// The first sequence and the last frame.
-fn store(submitter: &Submitter, project: u64, events: &[&str]) -> (Seq, Lsn) {
+pub(super) fn store(submitter: &Submitter, project: u64, events: &[&str]) -> (Seq, Lsn) {
     let pending = submitter.submit(LaneId(0), append(Some(project), events)).expect("taken in");
     let committed = block_on(submitter, pending).expect("stored");
     assert_eq!(committed.lane(), LaneId(0));
@@ -105,7 +105,7 @@ fn what_was_committed_is_read_back_in_order_also_after_reopening_with_either_bac
 }
 
 /// Looks again and again until `done`, for at most ten seconds.
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");
