@@ -173,8 +173,10 @@ impl Cursor {
         };
         let Some(Ok(header)) = self.view.header(id)? else { return Ok(Opened::Again) };
         if header.base_seq > self.next {
-            // Retention takes the oldest segments; one that is missing between others is damage.
-            let reason = if ids.first() == Some(&id) { GapReason::Retention } else { GapReason::Damage };
+            // Retention takes the oldest segments; one that is missing between others is damage. It may have
+            // been at work since the listing.
+            let first = ids.first() == Some(&id) || self.view.is_oldest(id)?;
+            let reason = if first { GapReason::Retention } else { GapReason::Damage };
             if let Some(gap) = self.gap_to(header.base_seq, reason) {
                 return Ok(Opened::Gap(gap));
             }

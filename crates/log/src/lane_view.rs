@@ -133,6 +133,11 @@ impl LaneView {
         layout::segments(&self.dir).map_err(ReadError::of("list the segments in", &self.dir))
     }
 
+    /// Is there no older segment than `id` now?
+    pub(crate) fn is_oldest(&self, id: SegmentId) -> Result<bool, ReadError> {
+        Ok(self.segments()?.first().is_none_or(|&first| first >= id))
+    }
+
     pub(crate) fn segment_path(&self, id: SegmentId) -> PathBuf {
         layout::segment_path(&self.dir, id)
     }

@@ -124,7 +124,13 @@ pub(crate) fn survey(
         };
         let to = header.map_or(Goal::of_watermark(mark), |header| Goal::of_successor(&header, true));
         let from = before.map(|(_, place)| place);
-        if !files.is_empty() || none_left || from.is_some_and(|from| from.lsn < to.lsn) {
+        // Retention may have been at work since the listing: what it took is no hole.
+        let taken = match successor {
+            Some(id) => view.is_oldest(id)?,
+            None => false,
+        };
+        let missing = !files.is_empty() || none_left || from.is_some_and(|from| from.lsn < to.lsn);
+        if missing && !taken {
             let at_start = files.first().is_some_and(|(id, _)| *id == SegmentId(1));
             let known = from.or(at_start.then_some(LANE_START));
             // If there is nothing else to go on from, a loss of one frame without records keeps the place.
@@ -143,8 +149,12 @@ pub(crate) fn survey(
         let Some(id) = successor else { return Ok(()) };
         at = until + 1;
         let end = match view.map(id) {
-            // Retention took it while we looked elsewhere.
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => continue,
+            // Retention took it, and so all before it, while we looked elsewhere.
+            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {
+                ids.drain(..at);
+                (at, before) = (0, None);
+                continue;
+            }
             map => match map? {
                 Err(_) => continue,
                 Ok(map) => {

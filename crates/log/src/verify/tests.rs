@@ -5,7 +5,7 @@ use crate::{
     Filter, GapReason, RepairChoice, RepairReport, RepairStep, Store, repair,
     sample::{Got, LaneWriter, Written, drain, flip, records},
 };
-use forebay_record::{LaneId, Seq};
+use forebay_record::{LaneId, SegmentId, Seq};
 use std::{collections::BTreeMap, fs, path::Path};
 use tempfile::TempDir;
 
@@ -372,4 +372,23 @@ fn stats_sum_up_without_reading_payloads() {
     assert_eq!(of.oldest_received_ms, Some(crate::sample::START_MS + 1000));
     assert_eq!(of.newest_received_ms, Some(crate::sample::START_MS + 38_000));
     assert!(serde_json::to_string(&stats).expect("json").contains("\"lane\":\"0\""));
+}
+
+#[test]
+fn what_retention_takes_while_a_store_is_verified_is_no_damage() {
+    // All that has been looked at, and more: what lay behind it was known by then, or was not.
+    for (after, taken) in [(1, 1..=1), (1, 1..=2), (2, 1..=2)] {
+        let dir = dir();
+        let lane = three_segments(dir.path());
+        let report = verify(dir.path(), &mut |at| {
+            if at.segment == SegmentId(after) {
+                for id in taken.clone() {
+                    let _ = fs::remove_file(lane.segment_path(id));
+                }
+            }
+        });
+        let report = report.expect("a report");
+        assert!(report.is_clean(), "{after} {taken:?} {report:?}");
+        assert_eq!(report.lanes[0].segments, if taken == (1..=2) && after == 1 { 2 } else { 3 });
+    }
 }
