@@ -68,7 +68,7 @@ fn compose(report: &Report, terminal: bool, out: &mut String) -> std::fmt::Resul
     )?;
     writeln!(
         out,
-        "  not durable         events not answered yet; the last second of counters after a crash; a disk that \
+        "  not durable         events not answered yet; counts of the last second's refusals after a crash; a disk that \
          lies about flushes"
     )?;
     if let Some(project) = first_project {
