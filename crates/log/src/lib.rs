@@ -61,7 +61,7 @@ pub use pending::{Committed, Pending, Submitter};
 pub use read_error::ReadError;
 pub use recovery::{Cut, DamagedRange, LaneRecovery, Recovery};
 pub use repair::{RepairAction, RepairChoice, RepairError, RepairReport, RepairStep, repair};
-pub use segment::map::{SegmentMap, SegmentMapError};
+pub use segment::map::SegmentMapError;
 pub use stats::{StoreStats, StoredLane, stats};
 pub use step::{Frame, Gap, GapReason, Record, Step};
 pub use store::Store;

@@ -49,7 +49,7 @@ pub(crate) fn survivor(
 #[cfg(test)]
 mod tests {
     use super::survivor;
-    use crate::{SegmentMap, sample::LaneWriter};
+    use crate::{sample::LaneWriter, segment::map::SegmentMap};
     use forebay_record::{LaneId, Lsn, resync};
 
     #[test]

@@ -14,7 +14,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use std::{fmt, fs::File, io, os::unix::fs::FileExt as _, path::Path, slice};
 
 /// A segment's bytes, shared with the page cache.
-pub struct SegmentMap {
+pub(crate) struct SegmentMap {
     file: File,
     map: MmapRaw,
     header: SegmentHeader,
@@ -52,7 +52,7 @@ impl SegmentMap {
     ///
     /// # Errors
     /// When the file cannot be opened or mapped, or its header cannot be read.
-    pub fn open(path: &Path) -> Result<SegmentMap, SegmentMapError> {
+    pub(crate) fn open(path: &Path) -> Result<SegmentMap, SegmentMapError> {
         let file = File::open(path).map_err(SegmentMapError::Io)?;
         let len = file.metadata().map_err(SegmentMapError::Io)?.len();
         if len < SEGMENT_HEADER_BYTES as u64 {
@@ -72,27 +72,15 @@ impl SegmentMap {
 
     /// The segment's header.
     #[must_use]
-    pub fn header(&self) -> &SegmentHeader {
+    pub(crate) fn header(&self) -> &SegmentHeader {
         &self.header
-    }
-
-    /// Bytes mapped: the file's length when it was opened.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// Never: a segment has a header.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// The readable length now: the file's, at most what is mapped.
     ///
     /// # Errors
     /// When the file's metadata cannot be read.
-    pub fn file_len(&self) -> io::Result<usize> {
+    pub(crate) fn file_len(&self) -> io::Result<usize> {
         let len = usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX);
         Ok(len.min(self.map.len()))
     }
@@ -102,7 +90,7 @@ impl SegmentMap {
     /// `limit` must not reach past the lane's durable end if the segment is the one being written, nor
     /// past [`SegmentMap::file_len`] if it is not.
     #[must_use]
-    pub fn bytes(&self, limit: usize) -> &[u8] {
+    pub(crate) fn bytes(&self, limit: usize) -> &[u8] {
         let len = limit.min(self.map.len());
         // SAFETY: within the map; by this method's contract the file is that long and nobody writes
         // below `limit` any more. A bit that the disk flips is caught by the frames' checksums.
@@ -114,7 +102,7 @@ impl SegmentMap {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut read = 0;
         while read < buffer.len() {
             match self.file.read_at(&mut buffer[read..], offset + read as u64)? {
@@ -127,7 +115,7 @@ impl SegmentMap {
 
     /// Tells the kernel that this will be read once, front to back: only for a segment that is not written
     /// any more.
-    pub fn expect_sequential(&self) {
+    pub(crate) fn expect_sequential(&self) {
         // A hint: nothing depends on it.
         let _ = self.map.advise(memmap2::Advice::Sequential);
     }
