@@ -85,6 +85,8 @@ def hand_made():
         put("basic", header)
     for query in (b"verbose=1&ip=1&_=1", b"%76erbose=1&verbose=0", b"callback=mixpanel._jsc%5B1%5D", b"&&=&a&img=true"):
         put("query", query)
+    # Longer than any value of use: what is cut off must be cut off by the twin too.
+    put("query", b"project_id=" + b"7" * 5000 + b"&api_key=" + b"%ff" * 1500)
     signature = b"\r\n\r\n\0\r\nQUIT\n"
     v4 = bytes([203, 0, 113, 7, 10, 0, 0, 1]) + struct.pack(">HH", 40000, 80)
     for header in (

@@ -8,8 +8,8 @@ use crate::forms::{Pairs, percent};
 pub const CALLBACK_BYTES_MAX: usize = 128;
 /// The longest key that is looked for, with every letter escaped.
 const KEY_BYTES_MAX: usize = 3 * "project_id".len();
-/// No value of use is longer; what is cut off a longer one cannot make it valid.
-pub(crate) const VALUE_BYTES_MAX: usize = 4096;
+/// No value of use is longer: a longer one is cut here, and what is cut off cannot make it valid.
+pub const VALUE_BYTES_MAX: usize = 4096;
 /// What the JS SDK literally sends when it wants no callback.
 const EMPTY_CALLBACK: &[u8] = b"(function(){})";
 
@@ -185,6 +185,12 @@ mod tests {
         assert!(!p.strict);
         assert!(Params::of_query(b"strict=1").strict);
         assert!(!Params::of_query(b"strict=true").strict);
+    }
+
+    #[test]
+    fn a_value_longer_than_any_of_use_is_cut() {
+        let query = [b"project_id=".as_slice(), &[b'7'; VALUE_BYTES_MAX + 1]].concat();
+        assert_eq!(Params::of_query(&query).project_id().map(str::len), Some(VALUE_BYTES_MAX));
     }
 
     #[test]
