@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seed corpus of every fuzz target from the vectors and captures in tests/data.
 
-    python3 seeds.py          # into corpus/, beside this file
+    python3 seeds.py            # into corpus/, beside this file
+    python3 seeds.py FOLDER     # elsewhere
 
 Deterministic, and quick: some hundred small files for each target. The layout of each target's input is that of
 src/requests.rs and src/damage.rs.
@@ -12,9 +13,11 @@ import hashlib
 import json
 import pathlib
 import struct
+import sys
 import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
+CORPUS = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "corpus"
 DATA = HERE.parent / "tests" / "data"
 DIALECTS = {"/track": 0, "/engage": 1, "/groups": 2, "/import": 3}
 TYPES = [None, "application/json", "application/x-www-form-urlencoded", "application/x-ndjson", "text/plain"]
@@ -25,7 +28,7 @@ BYTES_MAX = 32 << 10
 def put(target, data):
     if len(data) > BYTES_MAX:
         return
-    folder = HERE / "corpus" / target
+    folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     (folder / hashlib.sha1(data).hexdigest()[:16]).write_bytes(data)
 
@@ -109,5 +112,5 @@ if __name__ == "__main__":
     vectors()
     captures()
     hand_made()
-    for folder in sorted((HERE / "corpus").iterdir()):
+    for folder in sorted(CORPUS.iterdir()):
         print(f"{folder.name}: {sum(1 for _ in folder.iterdir())} seeds")

@@ -1,40 +1,196 @@
-//! A short run of each fuzz target: long enough to find what is plainly broken.
+//! Fuzzing: a smoke run of each target that is the same walk every time, and longer runs that are not.
 //!
-//! Longer runs: `cargo +nightly fuzz run TARGET -- -max_total_time=600`.
+//! The smoke run must not fail a change for what another change broke, or by luck: it starts from the seeds alone, in
+//! a fixed order, with a fixed seed, and ends after a fixed number of inputs. New inputs are tried by
+//! `cargo xtask fuzz --minutes M`, which keeps what it learnt in `fuzz/corpus`.
+//!
+//! What made a target fail is printed whole, so that the log of a run elsewhere is enough to run it here.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, io};
 
 use crate::install::cargo_tool;
-use crate::shell::{capture, command, run_command};
+use crate::shell::{capture, command, repository, run_command, target_dir};
 
-/// Seconds of fuzzing for each target.
-const SECONDS: u32 = 10;
+/// Inputs that the smoke run makes of the seeds: some ten seconds' worth on two shared cores.
+const SMOKE_RUNS: [(&str, u64); 6] = [
+    ("base64", 400_000),
+    ("basic", 400_000),
+    ("proxy_header", 400_000),
+    ("query", 50_000),
+    ("segment", 30_000),
+    ("payload", 15_000),
+];
+/// For a target that is not in the list.
+const SMOKE_RUNS_OTHERS: u64 = 8_000;
+/// The walk of every smoke run.
+const SMOKE_SEED: u64 = 1;
+/// A smoke run that takes longer than this is cut, and says so.
+const SMOKE_SECONDS_MAX: u64 = 120;
+/// For every run: an input that takes this long, or that much memory, is a finding.
+const LIMITS: &str = "-timeout=10 -rss_limit_mb=4096 -print_final_stats=1";
+/// Larger artifacts are named, not printed.
+const PRINT_BYTES_MAX: usize = 64 << 10;
 
-/// Builds all targets and runs each.
+/// Builds all targets and runs each for a while, always in the same way.
 pub(crate) fn smoke() -> Result<Vec<String>, String> {
+    let targets = prepare()?;
+    let home = target_dir().join("fuzz-smoke");
+    let written = fs::remove_dir_all(&home).or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(e),
+    });
+    written.map_err(|e| format!("cannot empty {}: {e}", home.display()))?;
+    write_seeds(&home.join("seeds"))?;
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    for target in targets {
+        let runs = SMOKE_RUNS.iter().find(|(name, _)| *name == target).map_or(SMOKE_RUNS_OTHERS, |(_, n)| *n);
+        let seeds = Seeds::list(&home, &target)?;
+        let corpus = home.join("corpus").join(&target);
+        fs::create_dir_all(&corpus).map_err(|e| format!("cannot make {}: {e}", corpus.display()))?;
+        let runs = seeds.count + runs;
+        let line = format!(
+            "run {target} {} -- -seed={SMOKE_SEED} -runs={runs} -max_total_time={SMOKE_SECONDS_MAX} \
+             -seed_inputs=@{} {LIMITS}",
+            corpus.display(),
+            seeds.list.display()
+        );
+        match fuzz(&target, &line, SMOKE_SECONDS_MAX + 120) {
+            Some(executed) if executed < runs => {
+                notes.push(format!("{target}: {executed} of {runs} inputs in {SMOKE_SECONDS_MAX} s"));
+            }
+            Some(_) => {}
+            None => found.push(target),
+        }
+    }
+    if found.is_empty() { Ok(notes) } else { Err(format!("findings in {}", found.join(", "))) }
+}
+
+/// How long to fuzz, what, and on which walk.
+pub(crate) struct Longer<'a> {
+    /// For each target.
+    pub(crate) minutes: u64,
+    /// All of them if `None`.
+    pub(crate) target: Option<&'a str>,
+    /// A new one each time if `None`.
+    pub(crate) seed: Option<u64>,
+}
+
+/// Fuzzes for longer, and keeps what it learns in `fuzz/corpus`.
+pub(crate) fn longer(options: &Longer<'_>) -> Result<(), String> {
+    let mut targets = prepare()?;
+    if let Some(target) = options.target {
+        if !targets.iter().any(|known| known == target) {
+            return Err(format!("no fuzz target {target:?}; there are {}", targets.join(", ")));
+        }
+        targets = vec![target.to_owned()];
+    }
+    write_seeds(&repository().join("fuzz/corpus"))?;
+    // libFuzzer's own choice, which it prints.
+    let seed = options.seed.unwrap_or(0);
+    let seconds = options.minutes * 60;
+    let mut found = Vec::new();
+    for target in targets {
+        let line = format!("run {target} -- -seed={seed} -max_total_time={seconds} {LIMITS}");
+        if fuzz(&target, &line, seconds + 300).is_none() {
+            found.push(target);
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(format!("findings in {}", found.join(", "))) }
+}
+
+/// Builds the targets and names them.
+fn prepare() -> Result<Vec<String>, String> {
     cargo_tool("cargo-fuzz")?;
     let (listed, targets) = capture(cargo_fuzz("list"), Duration::from_secs(60));
-    let targets: Vec<_> = targets.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let targets: Vec<_> =
+        targets.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
     if !listed || targets.is_empty() {
         return Err(format!("no fuzz targets: {targets:?}"));
     }
-    run_command(command("python3 fuzz/seeds.py"))?;
     run_command(cargo_fuzz("build"))?;
-    let mut found = Vec::new();
-    for target in targets {
-        let options =
-            format!("-max_total_time={SECONDS} -timeout=10 -rss_limit_mb=4096 -print_final_stats=1");
-        let (good, output) =
-            capture(cargo_fuzz(&format!("run {target} -- {options}")), Duration::from_secs(180));
-        let executions = output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-        println!("{target}: {} executions", executions.map_or("no", str::trim));
-        if !good {
-            println!("{output}");
-            found.push(target.to_owned());
-        }
+    Ok(targets)
+}
+
+fn write_seeds(folder: &Path) -> Result<(), String> {
+    let mut seeds = command("python3 fuzz/seeds.py");
+    seeds.arg(folder);
+    run_command(seeds)
+}
+
+/// A target's seeds, in an order that does not depend on the file system.
+struct Seeds {
+    list: PathBuf,
+    count: u64,
+}
+
+impl Seeds {
+    fn list(home: &Path, target: &str) -> Result<Seeds, String> {
+        let folder = home.join("seeds").join(target);
+        let failed = |e: io::Error| format!("cannot list the seeds of {target} in {}: {e}", folder.display());
+        let entries = fs::read_dir(&folder).map_err(failed)?;
+        let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let mut paths = paths.map_err(failed)?;
+        paths.sort_unstable();
+        let names: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+        let list = home.join(format!("{target}.seeds"));
+        fs::write(&list, names.join(",")).map_err(|e| format!("cannot write {}: {e}", list.display()))?;
+        Ok(Seeds { list, count: paths.len() as u64 })
     }
-    if found.is_empty() { Ok(Vec::new()) } else { Err(format!("findings in {}", found.join(", "))) }
+}
+
+/// Runs one target and says how many inputs it took; `None` if it found something, which is printed.
+fn fuzz(target: &str, line: &str, seconds_max: u64) -> Option<u64> {
+    let (good, output) = capture(cargo_fuzz(line), Duration::from_secs(seconds_max));
+    let executed = output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    let executed = executed.and_then(|n| n.trim().parse().ok());
+    let seed = output.lines().find_map(|line| line.strip_prefix("INFO: Seed: ")).unwrap_or("unknown");
+    println!("{target}: {} inputs, seed {seed}", executed.map_or("no".to_owned(), |n: u64| n.to_string()));
+    if good {
+        return Some(executed.unwrap_or(0));
+    }
+    println!("{}", without_progress(&output));
+    for artifact in artifacts(&output) {
+        print_artifact(target, artifact);
+    }
+    None
+}
+
+/// What a run says, without libFuzzer's account of its walk.
+fn without_progress(output: &str) -> String {
+    let is_progress = |line: &&str| {
+        line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            || line.starts_with("NEW_FUNC")
+            || line.starts_with("\tNEW_FUNC")
+    };
+    output.lines().filter(|line| !is_progress(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The files that a run says it wrote.
+fn artifacts(output: &str) -> impl Iterator<Item = &Path> {
+    output
+        .lines()
+        .filter_map(|line| line.split_once("Test unit written to "))
+        .map(|(_, path)| Path::new(path))
+}
+
+/// Prints an artifact so that the text alone gives it back.
+fn print_artifact(target: &str, path: &Path) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) => return println!("cannot read the artifact {}: {e}", path.display()),
+    };
+    if bytes.len() > PRINT_BYTES_MAX {
+        return println!("the artifact {} of {target}: {} bytes, not printed", path.display(), bytes.len());
+    }
+    println!("what failed {target}, {} bytes, in hex; to run it again:", bytes.len());
+    println!("  xxd -r -p <<'END' > artifact && cargo +nightly fuzz run {target} artifact");
+    for line in bytes.chunks(60) {
+        println!("{}", line.iter().map(|b| format!("{b:02x}")).collect::<String>());
+    }
+    println!("END");
 }
 
 /// `cargo fuzz` needs a nightly compiler, or one that is told to act like it.
@@ -46,4 +202,19 @@ fn cargo_fuzz(arguments: &str) -> Command {
     let mut stable = command(&format!("cargo fuzz {arguments}"));
     stable.env("RUSTC_BOOTSTRAP", "1");
     stable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_found_in_what_a_run_says() {
+        let output = "INFO: Seed: 1\n#2\tINITED cov: 3\n\tNEW_FUNC[1/2]: 0x1\nthread panicked: at x\n\
+                      artifact_prefix='/a/'; Test unit written to /a/crash-01\nError: exit\n#";
+        assert_eq!(artifacts(output).collect::<Vec<_>>(), [Path::new("/a/crash-01")]);
+        let said = without_progress(output);
+        assert!(said.starts_with("INFO: Seed: 1\nthread panicked: at x\n"), "{said}");
+        assert!(said.ends_with("Error: exit\n#"), "{said}");
+    }
 }

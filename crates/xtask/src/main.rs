@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check of the project as one command, the one that CI runs.
+//! `cargo xtask test`: every check of the project as one command, the one that CI runs; and `cargo xtask fuzz`.
 //!
 //! It installs what it needs from the ordinary registries, prints each step with its duration, names what is missing and
 //! how to get it, and closes with a table and `N passed, M failed`. Nothing is left out in silence: what was not checked
@@ -19,11 +19,14 @@ use steps::{STEPS, Step};
 const USAGE: &str = "\
 usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask steps
+       cargo xtask fuzz [--minutes M] [--target T] [--seed N]
 
 `test` runs every check and ends with `N passed, M failed`; exit status 0 only if none failed.
   --without STEP   leaves that step out, and says so at the end; may be repeated
   --only STEP      runs just that step; may be repeated
-`steps` lists the steps. The end-to-end steps install Debian packages and mount loop devices: they need root.";
+`steps` lists the steps. The end-to-end steps install Debian packages and mount loop devices: they need root.
+`fuzz` looks for new inputs that break a parser, for M minutes (10) a target, from a new seed each time or from N;
+the step `fuzz` of `test` only walks where it always walks.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,11 +43,38 @@ fn main() -> ExitCode {
             STEPS.iter().for_each(|step| println!("{:14} {}", step.name, step.about));
             ExitCode::SUCCESS
         }
+        Some((&"fuzz", options)) => match fuzz_options(options).map(|options| fuzz::longer(&options)) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(why)) => {
+                eprintln!("xtask: {why}");
+                ExitCode::FAILURE
+            }
+            Err(wrong) => {
+                eprintln!("xtask: {wrong}\n\n{USAGE}");
+                ExitCode::from(2)
+            }
+        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
         }
     }
+}
+
+fn fuzz_options<'a>(options: &[&'a str]) -> Result<fuzz::Longer<'a>, String> {
+    let mut longer = fuzz::Longer { minutes: 10, target: None, seed: None };
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        let value = *options.next().ok_or_else(|| format!("{option} wants a value"))?;
+        let number = || value.parse().map_err(|_| format!("{option} wants a whole number, not {value:?}"));
+        match *option {
+            "--minutes" => longer.minutes = number()?,
+            "--target" => longer.target = Some(value),
+            "--seed" => longer.seed = Some(number()?),
+            other => return Err(format!("unknown option {other:?}")),
+        }
+    }
+    Ok(longer)
 }
 
 /// Every step, and whether it is to run.
