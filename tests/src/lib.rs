@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod replay;
 pub mod sdk;
 pub mod senders;
+pub mod soak;
 pub mod vectors;
 pub mod wire;
 
