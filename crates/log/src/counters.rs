@@ -64,8 +64,10 @@ pub struct LaneStats {
     pub prepared_bytes: u64,
     /// Flushes that returned `Ok`, each one commit.
     pub flushes: u64,
-    /// Flushes that failed.
+    /// Flushes that failed: of groups, and of what begins a segment.
     pub failed_flushes: u64,
+    /// Since when nothing could be made durable, in milliseconds since the epoch; `None` while it can.
+    pub failing_since_ms: Option<u64>,
     /// Events whose append failed.
     pub failed_events: u64,
     /// Commits by bytes: see [`GROUP_BYTES_BOUNDS`].
@@ -114,6 +116,8 @@ pub(crate) struct LaneCounters {
     pub(crate) prepared_bytes: Counter,
     pub(crate) flushes: Counter,
     pub(crate) failed_flushes: Counter,
+    /// 0: the last one was well.
+    pub(crate) failing_since_ms: Counter,
     pub(crate) failed_events: Counter,
     group_bytes: [Counter; GROUP_BYTES_BOUNDS.len() + 1],
     flush_time: [Counter; FLUSH_TIME_BOUNDS_US.len() + 1],
@@ -185,6 +189,7 @@ impl LaneCounters {
             prepared_bytes: self.prepared_bytes.now(),
             flushes: self.flushes.now(),
             failed_flushes: self.failed_flushes.now(),
+            failing_since_ms: Some(self.failing_since_ms.now()).filter(|&since| since > 0),
             failed_events: self.failed_events.now(),
             group_bytes: self.group_bytes.each_ref().map(Counter::now),
             flush_time: self.flush_time.each_ref().map(Counter::now),

@@ -3,6 +3,8 @@
 //! [`Lane`] is what cores, the writer, the preparer and housekeeping share; [`writer::Writer`] is the lane's
 //! logic, driven by [`thread`] and, without threads, by tests.
 
+pub(crate) mod ability;
+mod backoff;
 pub(crate) mod group;
 #[cfg(test)]
 mod proptests;
@@ -18,12 +20,13 @@ use crate::{
     counters::{LaneCounters, LaneStats},
     segment::SegmentList,
 };
+use ability::Ability;
 use crossbeam_channel::Sender;
 use forebay_record::{LaneId, Lsn, Seq};
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -131,12 +134,7 @@ pub(crate) struct Lane {
     queue_bytes_max: usize,
     /// No more appends are taken in.
     closing: AtomicBool,
-    /// Refuse at the door: the reason is in `failure`.
-    unable: AtomicBool,
-    /// Its thread panicked: nothing makes it able again.
-    dead: AtomicBool,
-    /// Why the lane could not store, the last time it could not.
-    failure: Mutex<Option<Arc<str>>>,
+    pub(crate) ability: Ability,
     pub(crate) counters: LaneCounters,
     pub(crate) segments: SegmentList,
     /// The record after the last one whose outcome was told as stored.
@@ -157,9 +155,7 @@ impl Lane {
             queue_bytes: AtomicUsize::new(0),
             queue_bytes_max,
             closing: AtomicBool::new(false),
-            unable: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
-            failure: Mutex::new(None),
+            ability: Ability::new(id),
             counters: LaneCounters::default(),
             segments: SegmentList::default(),
             told: AtomicU64::new(0),
@@ -201,47 +197,6 @@ impl Lane {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
-    }
-
-    /// Why the lane cannot store now; `None` when it can, which costs two loads.
-    pub(crate) fn unable(&self) -> Option<Arc<str>> {
-        // Relaxed: a hint to turn appends away early; the writer decides.
-        if self.unable.load(Ordering::Relaxed) || self.dead.load(Ordering::Relaxed) {
-            Some(self.failure().unwrap_or_else(|| Arc::from("the disk is failing")))
-        } else {
-            None
-        }
-    }
-
-    /// Why the lane could not store, the last time it could not.
-    pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Why nothing can be prepared; the lane may still have room in the segment it writes.
-    pub(crate) fn note_failure(&self, reason: &Arc<str>) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(reason));
-    }
-
-    /// Turns appends away at the door until [`Lane::set_able`].
-    pub(crate) fn set_unable(&self, reason: &Arc<str>) {
-        self.note_failure(reason);
-        if !self.unable.swap(true, Ordering::Relaxed) {
-            tracing::warn!(lane = %self.id, %reason, "cannot store: answering 503");
-        }
-    }
-
-    /// Turns appends away for good: the lane's thread is gone.
-    pub(crate) fn set_dead(&self, reason: &Arc<str>) {
-        self.dead.store(true, Ordering::Relaxed);
-        self.set_unable(reason);
-    }
-
-    /// A segment is ready again.
-    pub(crate) fn set_able(&self) {
-        if self.unable.swap(false, Ordering::Relaxed) {
-            tracing::info!(lane = %self.id, "able to store again");
-        }
     }
 
     pub(crate) fn stats(&self) -> LaneStats {

@@ -111,6 +111,7 @@ impl LaneView {
                     segment: id,
                     end: after.position as u64,
                     chain_crc: after.prev_crc,
+                    failed_through: SegmentId(0),
                 }));
             }
             // The segment was begun, so all that counts of the one before it was durable.
@@ -122,6 +123,7 @@ impl LaneView {
                     segment: ids[i - 1],
                     end: u64::MAX,
                     chain_crc: header.prev_crc,
+                    failed_through: SegmentId(0),
                 }));
             }
         }

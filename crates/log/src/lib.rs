@@ -18,6 +18,7 @@ mod counters;
 mod cursor;
 pub mod disk;
 mod error;
+mod fault;
 mod filter;
 mod handoff;
 mod housekeeping;

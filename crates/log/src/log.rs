@@ -6,9 +6,11 @@ use crate::{
     counters::{Health, LaneHealth, LogStats},
     disk::{Disk, RealDisk},
     error::{OpenError, StoreError},
+    fault::Explained,
     housekeeping::{Housekeeper, Sink, Task},
     lane::{
         Lane,
+        ability::Obstacle,
         thread::LaneThread,
         writer::{Writer, WriterConfig},
     },
@@ -206,7 +208,7 @@ impl Log {
     #[must_use]
     pub fn health(&self) -> Health {
         let lanes = self.inner.open_lanes();
-        Health { lanes: lanes.map(|lane| LaneHealth { lane: lane.id, unable: lane.unable() }).collect() }
+        Health { lanes: lanes.map(|lane| LaneHealth { lane: lane.id, unable: lane.ability.unable() }).collect() }
     }
 
     /// What was counted and what stands in the log.
@@ -306,7 +308,8 @@ impl Inner {
         let start = LaneStart::new(&self.config, LaneId::UNCLAIMED, None);
         let lane = Arc::clone(&start.lane);
         if let Err(error) = self.start_lane(self.lanes.len(), start) {
-            lane.set_unable(&Arc::from(format!("no thread for the unclaimed lane: {error}")));
+            let reason = Arc::from(format!("no thread for the unclaimed lane: {}", Explained(&error)));
+            lane.ability.set(Obstacle::Dead, &reason);
         }
         lane
     }
@@ -454,6 +457,7 @@ impl Opening {
     fn writer(&self, recovered: RecoveredLane) -> Writer {
         let config = WriterConfig {
             store: self.store,
+            disk: Arc::clone(&self.disk),
             dir: self.dir.clone(),
             clock: Arc::clone(&self.config.clock),
             group_bytes_max: self.config.group_bytes_max,

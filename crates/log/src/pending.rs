@@ -135,7 +135,7 @@ impl Core {
         if lane.is_closing() {
             return refuse(Refusal::Closed, append);
         }
-        if let Some(reason) = lane.unable() {
+        if let Some(reason) = lane.ability.unable() {
             return refuse(Refusal::Unable(reason), append);
         }
         let verdicts = &self.seat.verdicts[queue];
@@ -213,7 +213,7 @@ impl Core {
 
     fn error(&self, queue: usize) -> StoreError {
         let lane = self.queues[queue].borrow().lane;
-        let reason = self.log.lane(lane).and_then(|(_, lane)| lane.failure());
+        let reason = self.log.lane(lane).and_then(|(_, lane)| lane.ability.last_reason());
         StoreError { lane, reason: reason.unwrap_or_else(|| Arc::from("the log was closed")) }
     }
 }

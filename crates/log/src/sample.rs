@@ -199,6 +199,7 @@ impl LaneWriter {
             segment: self.header.id,
             end: self.bytes.len() as u64,
             chain_crc: self.prev_crc,
+            failed_through: SegmentId(0),
         };
         // In place: readers have it mapped.
         let path = layout::watermark_path(&self.lane_dir());

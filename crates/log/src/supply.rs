@@ -12,7 +12,8 @@
 use crate::{
     config::{Backend, SEGMENT_BYTES_FLOOR},
     disk::Disk,
-    lane::{Lane, writer::SegmentSource},
+    fault::{Explained, is_full},
+    lane::{Lane, ability::Obstacle, writer::SegmentSource},
     segment::{Prepared, prepare},
 };
 use std::{
@@ -131,18 +132,14 @@ impl Supply {
                 if !state.closed {
                     state.ready.push_back(prepared);
                 }
-                self.lane.set_able();
+                self.lane.ability.clear(Obstacle::NoSegment);
                 Fill::Made
             }
             Err(e) => {
-                let reason = if is_full(&e) {
-                    format!("the disk of {} is full", self.dir.display())
-                } else {
-                    format!("cannot prepare a segment in {}: {e}", self.dir.display())
-                };
+                let reason = format!("cannot prepare a segment in {}: {}", self.dir.display(), Explained(&e));
                 let reason: Arc<str> = Arc::from(reason);
                 if state.ready.is_empty() {
-                    self.lane.note_failure(&reason);
+                    self.lane.ability.note(&reason);
                 }
                 state.failure = Some(reason);
                 state.next_bytes = self.sizes.floor();
@@ -212,10 +209,6 @@ impl Supply {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// A writer's end of a supply.
 #[derive(Debug)]
 pub(crate) struct Draw {
@@ -243,8 +236,9 @@ impl SegmentSource for Draw {
                 let bytes = least.next_multiple_of(1 << 20);
                 return prepare(&supply.disk, supply.backend, &path, bytes).map_err(|e| {
                     Arc::from(format!(
-                        "cannot make a segment of {bytes} bytes in {}: {e}",
-                        supply.dir.display()
+                        "cannot make a segment of {bytes} bytes in {}: {}",
+                        supply.dir.display(),
+                        Explained(&e)
                     ))
                 });
             }
@@ -256,7 +250,7 @@ impl SegmentSource for Draw {
                 None => None,
             };
             if let Some(reason) = reason {
-                supply.lane.set_unable(&reason);
+                supply.lane.ability.set(Obstacle::NoSegment, &reason);
                 drop(state);
                 self.preparer.wake();
                 return Err(reason);
@@ -264,6 +258,10 @@ impl SegmentSource for Draw {
             self.preparer.wake();
             state = supply.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn spoilt(&mut self) {
+        self.supply.lock().next_bytes = self.supply.sizes.floor();
     }
 }
 

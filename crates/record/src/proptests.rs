@@ -172,9 +172,10 @@ proptest! {
     }
 
     #[test]
-    fn watermarks_round_trip(n: [u64; 5], chain_crc: u32) {
+    fn watermarks_round_trip(n: [u64; 6], chain_crc: u32) {
         let mark = Watermark {
             count: n[0], durable_lsn: Lsn(n[1]), next_seq: Seq(n[2]), segment: SegmentId(n[3]), end: n[4], chain_crc,
+            failed_through: SegmentId(n[5]),
         };
         prop_assert_eq!(Watermark::decode(&mark.encode()), Some(mark));
     }

@@ -26,6 +26,10 @@ pub struct Watermark {
     pub end: u64,
     /// [`crate::FrameHeader::chain_crc`] of that frame.
     pub chain_crc: u32,
+    /// Segments up to this one ended with a failed flush: what lies in `segment` at or behind `end`, and all
+    /// that lies in later ones up to this, was given up and does not count. 0 if no flush failed since the
+    /// newest durable frame.
+    pub failed_through: SegmentId,
 }
 
 impl Watermark {
@@ -40,6 +44,7 @@ impl Watermark {
         b[32..40].copy_from_slice(&self.segment.0.to_le_bytes());
         b[40..48].copy_from_slice(&self.end.to_le_bytes());
         b[48..52].copy_from_slice(&self.chain_crc.to_le_bytes());
+        b[56..64].copy_from_slice(&self.failed_through.0.to_le_bytes());
         let crc = crc32c(0, &b[8..]);
         b[4..8].copy_from_slice(&crc.to_le_bytes());
         b
@@ -57,6 +62,7 @@ impl Watermark {
             segment: SegmentId(u64_at(32)),
             end: u64_at(40),
             chain_crc: u32_at(48),
+            failed_through: SegmentId(u64_at(56)),
         })
     }
 
@@ -79,6 +85,7 @@ mod tests {
             segment: SegmentId(3),
             end: 4096,
             chain_crc: 0x0506_0708,
+            failed_through: SegmentId(4),
         }
     }
 
@@ -90,7 +97,8 @@ mod tests {
         assert_eq!(at(8..40), [9u64, 1, 2, 3].map(u64::to_le_bytes).concat());
         assert_eq!(at(40..48), 4096u64.to_le_bytes());
         assert_eq!(at(48..52), [8, 7, 6, 5]);
-        assert_eq!(at(52..64), [0; 12]);
+        assert_eq!(at(52..56), [0; 4]);
+        assert_eq!(at(56..64), 4u64.to_le_bytes());
         assert_eq!(Watermark::decode(&b), Some(mark(9)));
     }
 

@@ -105,6 +105,7 @@ impl Rig {
         let mut salt = disk.steps();
         let config = WriterConfig {
             store,
+            disk: Arc::clone(&shared),
             dir: lane_dir.clone(),
             clock: Arc::new(|| NOW_MS),
             group_bytes_max: 1 << 20,

@@ -1,10 +1,12 @@
 //! The thread around a lane's writer: takes what is queued, commits it, tells who waits.
 //!
 //! Natural batching: while one group is flushed the next one gathers in the queue, so groups grow with the
-//! load and there is no timer. An idle lane sleeps; it wakes once, after the heartbeat interval.
+//! load and there is no timer. An idle lane sleeps; it wakes once, after the heartbeat interval. A lane whose
+//! disk fails refuses what comes, without touching the disk, and asks the disk again by itself.
 
-use super::{Job, Lane, Message, writer::Writer};
+use super::{Job, Lane, Message, ability::Obstacle, backoff::Backoff, writer::Writer};
 use crate::{
+    fault::Explained,
     handoff::Verdict,
     seat::{Seat, Seats},
     telling::Telling,
@@ -40,7 +42,7 @@ struct Gone<'a>(&'a LaneThread);
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lane.set_dead(&Arc::from("its writer panicked: restart the server"));
+            self.0.lane.ability.set(Obstacle::Dead, &Arc::from("its writer panicked: restart the server"));
             // The jobs it had were dropped before this, and so told.
             let _telling = self.0.telling.tell();
             self.0.lane.set_told();
@@ -74,21 +76,18 @@ impl LaneThread {
                 Ok(writer) => break writer,
                 Err(error) => error,
             };
-            let reason: Arc<str> = Arc::from(format!("the lane cannot be opened: {error}"));
-            self.lane.set_unable(&reason);
-            let again = Instant::now() + REOPEN;
-            while let Ok(message) = self.receiver.recv_deadline(again) {
-                match message {
-                    Message::Append(job) => jobs.push(job),
-                    Message::Roll => {}
-                    Message::Close => return Ok(()),
-                }
-                self.resolve(&mut jobs, &mut told);
+            let reason: Arc<str> = Arc::from(format!("the lane cannot be opened: {}", Explained(&error)));
+            self.lane.ability.set(Obstacle::Opening, &reason);
+            if self.refuse_until(Instant::now() + REOPEN, &mut jobs, &mut told) {
+                return Ok(());
             }
         };
-        self.lane.set_able();
+        self.lane.ability.clear(Obstacle::Opening);
         let mut last_group = 0;
         loop {
+            if self.sit_out(&mut writer, &mut jobs, &mut told) {
+                break;
+            }
             match self.take(&mut jobs, &writer, last_group) {
                 Taken::Jobs => {}
                 Taken::Idle => {
@@ -122,6 +121,46 @@ impl LaneThread {
         let closed = writer.close();
         drop(gone);
         closed
+    }
+
+    /// While the disk fails: refuses what comes and asks the disk again, ever more seldom. Says whether the lane
+    /// was closed meanwhile.
+    fn sit_out(&self, writer: &mut Writer, jobs: &mut Vec<Job>, told: &mut Told) -> bool {
+        if writer.failing().is_none() {
+            return false;
+        }
+        let mut backoff = Backoff::default();
+        while let Some(reason) = writer.failing() {
+            self.lane.ability.set(Obstacle::Flush, reason);
+            if self.refuse_until(Instant::now() + backoff.pause(), jobs, told) {
+                return true;
+            }
+            if let Err(reason) = writer.probe() {
+                tracing::debug!(lane = %self.lane.id, %reason, "the disk still fails");
+            }
+        }
+        self.lane.ability.clear(Obstacle::Flush);
+        false
+    }
+
+    /// Refuses what comes until then; true if the lane is to be closed.
+    fn refuse_until(&self, until: Instant, jobs: &mut Vec<Job>, told: &mut Told) -> bool {
+        while let Ok(message) = self.receiver.recv_deadline(until) {
+            match message {
+                Message::Append(job) => jobs.push(job),
+                // Put off, not lost: retention asks again.
+                Message::Roll => {}
+                Message::Close => return true,
+            }
+            self.refuse(jobs, told);
+        }
+        false
+    }
+
+    fn refuse(&self, jobs: &mut Vec<Job>, told: &mut Told) {
+        let events: usize = jobs.iter().map(|job| job.append().events.len()).sum();
+        self.lane.counters.failed_events.add(events as u64);
+        self.resolve(jobs, told);
     }
 
     /// Waits for something and takes all there is, up to one group.
@@ -170,8 +209,11 @@ impl LaneThread {
         if jobs.is_empty() {
             return;
         }
+        if writer.failing().is_some() {
+            return self.refuse(jobs, told);
+        }
         if let Err(reason) = writer.commit(jobs) {
-            self.lane.note_failure(&reason);
+            self.lane.ability.note(&reason);
         }
         self.resolve(jobs, told);
     }

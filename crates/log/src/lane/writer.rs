@@ -8,6 +8,10 @@
 //! * After a failed flush nothing more is written to that segment. What it did not take goes, with the same
 //!   lsns and sequences, to a fresh segment whose header says where the failed one ends, or fails.
 //! * A segment always has room for its seal.
+//! * While the disk fails, one batch or one probe costs at most two fresh segments, and leaves none behind.
+
+mod segments;
+mod trouble;
 
 use super::{
     Job, Lane,
@@ -16,14 +20,15 @@ use super::{
 use crate::{
     commit::{CommitBackend, SegmentFile},
     config::Clock,
-    layout,
+    disk::Disk,
     segment::{Prepared, SegmentInfo},
     watermark::WatermarkFile,
 };
 use forebay_record::{
-    FRAME_HEADER_BYTES, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SealSummary,
-    SegmentHeader, SegmentId, StoreId, Watermark, align_group, crc32c, frame_bytes,
+    GROUP_ALIGN, LaneId, Lsn, Predecessor, SealSummary, SegmentHeader, SegmentId, StoreId, Watermark,
+    align_group, crc32c, frame_bytes,
 };
+use segments::NoRoom;
 use std::{
     io,
     path::PathBuf,
@@ -38,6 +43,9 @@ pub(crate) trait SegmentSource: Send {
     /// # Errors
     /// Why there is none and will be none soon: a full disk.
     fn take(&mut self, least: u64) -> Result<Prepared, Arc<str>>;
+
+    /// The last one was of no use, since the disk fails: the next ones had better be small.
+    fn spoilt(&mut self) {}
 }
 
 /// Hears of segments that the writer is done with.
@@ -60,6 +68,7 @@ pub(crate) struct ClosedSegment {
 /// What does not change while a writer lives.
 pub(crate) struct WriterConfig {
     pub(crate) store: StoreId,
+    pub(crate) disk: Arc<dyn Disk>,
     /// The lane's folder.
     pub(crate) dir: PathBuf,
     pub(crate) clock: Clock,
@@ -93,6 +102,8 @@ pub(crate) struct Writer {
     tip: Tip,
     /// Something is durable that no frame behind it proves yet.
     unproven: bool,
+    /// Why the last try to make something durable failed; `None` once one did not.
+    failure: Option<Arc<str>>,
     /// Reused by every commit.
     parts: Vec<Part>,
 }
@@ -105,12 +116,15 @@ struct Active {
     tail: u64,
     /// Of what lies in front of `tail`.
     summary: SealSummary,
+    /// Nothing in it is durable yet, and the lane stands without it: if its first flush fails it is as if it
+    /// had never been.
+    on_trial: bool,
 }
 
 /// Room that a seal takes: one group.
 const SEAL_BYTES: u64 = GROUP_ALIGN as u64;
 const _: () = assert!(frame_bytes(SealSummary::BYTES) <= GROUP_ALIGN);
-/// Fresh segments tried for one batch before its appends fail.
+/// Failures within one batch, of flushes or of fresh segments, before its appends fail.
 const ATTEMPTS: usize = 2;
 
 impl Active {
@@ -130,8 +144,19 @@ impl Writer {
         watermark: WatermarkFile,
         tip: Tip,
     ) -> Writer {
-        let (active, parts) = (None, Vec::new());
-        Writer { config, lane, backend, source, sink, watermark, active, tip, unproven: false, parts }
+        Writer {
+            config,
+            lane,
+            backend,
+            source,
+            sink,
+            watermark,
+            active: None,
+            tip,
+            unproven: false,
+            failure: None,
+            parts: Vec::new(),
+        }
     }
 
     /// Stores the batch. Afterwards each job's progress says what is durable; those that are not all stored
@@ -157,12 +182,22 @@ impl Writer {
         let mut attempts = 0;
         let mut result = Ok(());
         while let Some(first) = rest.first() {
-            if let Err(reason) = self.make_room(first.frame_bytes()) {
-                // This append fails as a whole; a smaller one may still find room.
-                let behind = rest.iter().position(|part| part.job != first.job);
-                rest = &rest[behind.unwrap_or(rest.len())..];
-                result = Err(reason);
-                continue;
+            match self.make_room(first.frame_bytes()) {
+                Ok(()) => {}
+                Err(NoRoom::NoSegment(reason)) => {
+                    // This append fails as a whole; a smaller one may still find room.
+                    let behind = rest.iter().position(|part| part.job != first.job);
+                    rest = &rest[behind.unwrap_or(rest.len())..];
+                    result = Err(reason);
+                    continue;
+                }
+                Err(NoRoom::Failed(reason)) => {
+                    attempts += 1;
+                    if attempts >= ATTEMPTS {
+                        return Err(reason);
+                    }
+                    continue;
+                }
             }
             let room = self.active.as_ref().map_or(0, Active::room);
             let room = usize::try_from(room).unwrap_or(usize::MAX).min(self.config.group_bytes_max);
@@ -249,14 +284,13 @@ impl Writer {
         if !self.config.flush_delay.is_zero() {
             std::thread::sleep(self.config.flush_delay);
         }
-        if let Err(e) = written {
-            self.lane.counters.failed_flushes.add(1);
-            return Err(e);
-        }
+        written?;
         active.tail += bytes as u64;
         active.summary.content_crc = content_crc;
         self.tip.next = after;
+        self.adopt();
         self.lane.counters.committed(bytes as u64, started.elapsed());
+        self.works();
         self.publish();
         Ok(())
     }
@@ -274,167 +308,20 @@ impl Writer {
                 segment: active.header.id,
                 end: active.tail,
                 chain_crc: self.tip.next.prev_crc,
+                failed_through: SegmentId(0),
             });
         }
     }
+}
 
-    /// Makes sure that a frame of so many bytes can be written: rolls if it must.
-    fn make_room(&mut self, frame_bytes: usize) -> Result<(), Arc<str>> {
-        let group = align_group(frame_bytes) as u64;
-        if self.active.as_ref().is_some_and(|active| active.room() >= group) {
-            return Ok(());
-        }
-        let least = SEGMENT_HEADER_BYTES as u64 + group + SEAL_BYTES;
-        let mut reason = None;
-        for _ in 0..ATTEMPTS {
-            // Before the seal: without a segment to go on in, the old one stays as it is and still takes
-            // what fits.
-            let prepared = self.source.take(least)?;
-            self.seal();
-            match self.activate(prepared) {
-                Ok(()) => return Ok(()),
-                Err(e) => reason = Some(self.describe("cannot start a segment", &e)),
-            }
-        }
-        Err(reason.unwrap_or_else(|| Arc::from("no segment")))
-    }
-
-    fn activate(&mut self, prepared: Prepared) -> io::Result<()> {
-        // Each try takes a number of its own: a segment that was started in vain may still be found.
-        self.tip.segment = SegmentId(self.tip.segment.0 + 1);
-        let header = SegmentHeader {
-            store: self.config.store,
-            lane: self.lane.id,
-            id: self.tip.segment,
-            generation: 0,
-            base_lsn: self.tip.next.lsn,
-            base_seq: self.tip.next.seq,
-            salt: (self.config.salt)(),
-            created_at_ms: (self.config.clock)(),
-            predecessor: self.tip.predecessor,
-            prev_crc: self.tip.next.prev_crc,
-            capacity: prepared.bytes(),
-        };
-        let path = layout::segment_path(&self.config.dir, header.id);
-        let file = prepared.activate(&path, &header.encode()[..])?;
-        self.lane.segments.lock().push(SegmentInfo {
-            id: header.id,
-            base_lsn: header.base_lsn,
-            base_seq: header.base_seq,
-            created_at_ms: header.created_at_ms,
-            last_ms: None,
-            bytes: header.capacity,
-        });
-        let summary =
-            SealSummary { frames: 0, records: 0, received_first_ms: 0, received_last_ms: 0, content_crc: 0 };
-        self.active = Some(Active { header, file, tail: SEGMENT_HEADER_BYTES as u64, summary });
-        self.tip.predecessor = Predecessor::Whole(header.id);
-        Ok(())
-    }
-
-    /// Ends the active segment, if there is one, with a seal.
-    fn seal(&mut self) {
-        let Some(active) = &self.active else { return };
-        let summary = active.summary.encode();
-        let now = (self.config.clock)();
-        let sealed = self.write(align_group(frame_bytes(summary.len())), |encoder| {
-            encoder.internal(FrameKind::Seal, &summary, now);
-        });
-        match sealed {
-            Ok(()) => {
-                self.unproven = false;
-                self.close_active(true);
-            }
-            // The records in it are durable all the same; it only ends without a seal.
-            Err(e) => {
-                self.fence(&e);
-            }
-        }
-    }
-
-    /// The active segment's flush failed: nothing more is written there.
-    fn fence(&mut self, error: &io::Error) -> Arc<str> {
-        if let Some(active) = &self.active {
-            self.tip.predecessor = Predecessor::Failed { id: active.header.id, end: active.tail };
-            tracing::error!(
-                lane = %self.lane.id, segment = active.header.id.0, end = active.tail, %error,
-                "a flush failed: the segment ends here, its unstored frames go to a fresh one"
-            );
-        }
-        self.close_active(false);
-        self.describe("a flush failed", error)
-    }
-
-    fn close_active(&mut self, sealed: bool) {
-        let Some(active) = self.active.take() else { return };
-        let last_ms = active.summary.received_last_ms.max(active.header.created_at_ms);
-        self.lane.segments.update(active.header.id, |info| info.last_ms = Some(last_ms));
-        self.sink.closed(ClosedSegment {
-            lane: self.lane.id,
-            id: active.header.id,
-            end: active.tail,
-            sealed,
-        });
-    }
-
-    fn describe(&self, what: &str, error: &io::Error) -> Arc<str> {
-        Arc::from(format!("{what}: {error}"))
-    }
-
-    /// Is something durable that nothing proves yet? Then a heartbeat is due once the lane has been idle.
-    pub(crate) fn wants_heartbeat(&self) -> bool {
-        self.unproven && self.active.is_some()
-    }
-
-    /// The lane is idle: proves its newest group, once, and gives back memory.
-    pub(crate) fn heartbeat(&mut self) {
-        self.backend.rest();
-        if !self.wants_heartbeat() {
-            return;
-        }
-        // Tried once: if it fails, the segment is fenced, and the next one's header proves the group.
-        self.unproven = false;
-        if self.active.as_ref().is_some_and(|active| active.room() < GROUP_ALIGN as u64) {
-            self.seal();
-            return;
-        }
-        let now = (self.config.clock)();
-        let written = self.write(align_group(FRAME_HEADER_BYTES), |encoder| {
-            encoder.internal(FrameKind::Heartbeat, &[], now);
-        });
-        if let Err(e) = written {
-            self.fence(&e);
-        }
-        // Now and then is enough: the frames prove the same.
-        if let Err(error) = self.watermark.flush() {
-            tracing::warn!(lane = %self.lane.id, %error, "cannot flush the watermark file");
-        }
-    }
-
-    /// Seals the active segment and goes on in a new one, so that retention can remove the old one.
-    ///
-    /// # Errors
-    /// Why there is no new one; the old one then goes on.
-    pub(crate) fn roll(&mut self) -> Result<(), Arc<str>> {
-        let nothing = match &self.active {
-            Some(active) => active.summary.records == 0,
-            // After a start the newest segment is one of an earlier process: it is to go on being replaced.
-            None => self.tip.segment == SegmentId(0),
-        };
-        if nothing {
-            return Ok(());
-        }
-        let prepared = self.source.take(0)?;
-        self.seal();
-        self.activate(prepared).map_err(|e| self.describe("cannot start a segment", &e))
-    }
-
-    /// Seals what is open and makes the watermark durable.
-    ///
-    /// # Errors
-    /// When the watermark cannot be flushed. What was stored is stored.
-    pub(crate) fn close(&mut self) -> io::Result<()> {
-        self.seal();
-        self.watermark.flush()
+/// What the list of segments says of one that is written.
+fn info(header: &SegmentHeader) -> SegmentInfo {
+    SegmentInfo {
+        id: header.id,
+        base_lsn: header.base_lsn,
+        base_seq: header.base_seq,
+        created_at_ms: header.created_at_ms,
+        last_ms: None,
+        bytes: header.capacity,
     }
 }

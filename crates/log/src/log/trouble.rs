@@ -3,7 +3,10 @@
 use super::tests::{block_on, config, store, wait_until};
 use crate::{
     Append, DirLock, Filter, GapReason, LockError, Log, LogConfig, Outcome, Refusal, Retention, Step,
-    lane::rig::{NOW_MS, append},
+    lane::{
+        ability::Obstacle,
+        rig::{NOW_MS, append},
+    },
 };
 use forebay_record::{LaneId, Seq};
 use std::{
@@ -36,7 +39,7 @@ fn a_lane_whose_thread_panicked_fails_who_waits_and_stays_unable() {
     assert!(block_on(&submitter, pending).is_err());
     assert!(!log.health().is_able());
     // What the preparer says when it has made a segment.
-    log.inner.lanes[0].set_able();
+    log.inner.lanes[0].ability.clear(Obstacle::NoSegment);
     assert!(!log.health().is_able(), "no segment brings a writer back");
     let refused = submitter.submit(LaneId(0), append(Some(7), &["b"])).unwrap_err();
     assert!(matches!(refused.reason, Refusal::Unable(_)), "{:?}", refused.reason);

@@ -57,6 +57,7 @@ pub(crate) fn recover(
     let path = layout::watermark_path(dir);
     let mut watermark = WatermarkFile::open(disk, dir).map_err(io("open or make", &path))?;
     let mark = watermark.newest();
+    remove_begun_in_vain(disk, dir, &mut ids, mark).map_err(io("remove failed segments of", dir))?;
 
     let mut recovering = Recovering { disk, lane, dir, segments: Vec::new(), damage: Vec::new() };
     let mut last = None;
@@ -83,7 +84,8 @@ pub(crate) fn recover(
             what: "all segments of the lane are missing; what they held is not known".to_owned(),
         });
     }
-    let newest = ids.last().copied().max(mark.map(|m| m.segment)).unwrap_or(SegmentId(0));
+    let newest = ids.last().copied().max(mark.map(|m| m.segment.max(m.failed_through)));
+    let newest = newest.unwrap_or(SegmentId(0));
     let mut report = LaneRecovery {
         lane,
         durable_lsn: Lsn(0),
@@ -129,6 +131,7 @@ pub(crate) fn recover(
             segment,
             end,
             chain_crc: next.prev_crc,
+            failed_through: SegmentId(0),
         });
         watermark.flush().map_err(io("flush", &path))?;
     }
@@ -137,6 +140,26 @@ pub(crate) fn recover(
     let read = last.as_ref().filter(|_| report.scanned_bytes > 0).map(|last| last.id);
     let unread = ids.into_iter().filter(|&id| Some(id) != read).collect();
     Ok(RecoveredLane { report, tip, watermark, segments: recovering.segments, unread })
+}
+
+/// Removes segments behind the watermark's that were begun while the disk failed, where the watermark says that
+/// nothing in them counts: their frames' senders were refused.
+fn remove_begun_in_vain(
+    disk: &dyn Disk,
+    dir: &Path,
+    ids: &mut Vec<SegmentId>,
+    mark: Option<Watermark>,
+) -> io::Result<()> {
+    let Some(mark) = mark else { return Ok(()) };
+    // A later one was begun and says itself what it follows; and without the watermark's own segment these
+    // would be all that says where the lane stands.
+    if ids.last().is_none_or(|&last| last > mark.failed_through) || !ids.contains(&mark.segment) {
+        return Ok(());
+    }
+    for id in ids.split_off(ids.partition_point(|&id| id <= mark.segment)) {
+        disk.remove(&layout::segment_path(dir, id))?;
+    }
+    Ok(())
 }
 
 fn first_chain(mark: Option<Watermark>) -> Chain {

@@ -29,6 +29,11 @@ pub(super) struct Tail {
 /// Reads `bytes`, the lane's last segment, in full; `mark` is what the watermark file says.
 pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>) -> Tail {
     let first = Place::first(header);
+    // Behind a failed flush lies what was refused, however whole it looks.
+    let failed = mark.filter(|m| m.segment == header.id && m.failed_through >= header.id);
+    let limit = failed.and_then(|m| usize::try_from(m.end).ok()).unwrap_or(usize::MAX);
+    let all = bytes;
+    let bytes = &all[..limit.min(all.len())];
     let mut track = Track { bytes, salt: header.salt, place: first, goal: None };
     // The header itself proves that all before it was durable.
     let mut proven = Lsn(header.base_lsn.0.saturating_sub(1)).max(mark.map_or(Lsn(0), |m| m.durable_lsn));
@@ -80,11 +85,11 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
         None => Chain { lsn: end.lsn, seq: end.seq, prev_crc: end.prev_crc },
     };
     let end_at = if lost.is_some() { bytes.len() } else { end.position };
-    let written = written_bytes(bytes);
+    let written = written_bytes(all);
     Tail {
         next,
         end: end_at as u64,
-        torn: (!sealed && written > end_at).then_some(written as u64),
+        torn: ((!sealed || failed.is_some()) && written > end_at).then_some(written as u64),
         unproven_from: frames
             .iter()
             .find(|(lsn, _)| *lsn > proven)

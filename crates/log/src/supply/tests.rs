@@ -55,12 +55,12 @@ fn on_a_disk_that_fills_up_they_get_smaller_and_something_is_left_for_others() {
     assert!(sizes.contains(&8) && sizes.ends_with(&[1, 1]), "{sizes:?}");
     let free = disk.free_space(Path::new("/log")).unwrap();
     assert!((RESERVE_BYTES..RESERVE_BYTES + MIB).contains(&free), "{free}");
-    let reason = supply.lane.unable().expect("unable");
+    let reason = supply.lane.ability.unable().expect("unable");
     assert!(reason.contains("full"), "{reason}");
     // Space returns: the next round makes one and says so.
     disk.set_capacity(80 * MIB);
     assert_eq!(supply.fill(), Fill::Made);
-    assert_eq!(supply.lane.unable(), None);
+    assert_eq!(supply.lane.ability.unable(), None);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_segment_out_of_the_ordinary_is_made_when_asked_for() {
     disk.set_capacity(30 * MIB);
     let refused = draw.take(50 * MIB).unwrap_err();
     assert!(refused.contains("cannot make a segment"), "{refused}");
-    assert_eq!(supply.lane.unable(), None, "smaller ones still fit");
+    assert_eq!(supply.lane.ability.unable(), None, "smaller ones still fit");
     assert_eq!(draw.take(MIB).unwrap().bytes(), 2 * MIB);
 }
 
