@@ -10,10 +10,12 @@
 //! * A failed flush says nothing about what is on disk, nor does a later one that succeeds.
 
 mod real;
-mod sim;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub use real::RealDisk;
-pub use sim::{Crash, SimDisk};
+#[cfg(test)]
+pub(crate) use sim::{Crash, SimDisk};
 
 use std::{fmt, io, path::Path};
 

@@ -2,10 +2,14 @@
 
 use super::{
     SimDisk,
-    world::{SECTOR, World},
+    faults::Fault,
+    inode::{Inode, PAGE, SECTOR},
+    world::{InFlight, World},
 };
 use crate::disk::{DiskFile, DiskMap, DiskView};
 use std::{io, sync::MutexGuard};
+
+const EIO: i32 = 5;
 
 #[derive(Debug)]
 pub(super) struct SimFile {
@@ -16,12 +20,16 @@ pub(super) struct SimFile {
 
 impl SimFile {
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<MutexGuard<'_, World>> {
-        let at = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut world = self.disk.lock();
-        world.step(self.life)?;
-        world.grow(self.inode, at + bytes.len())?;
-        world.inode(self.inode)?.write(bytes, at);
+        let at = index(offset)?;
+        let doing = || InFlight::Write { inode: self.inode, bytes: bytes.to_vec(), at };
+        let mut world = self.disk.step(self.life, doing)?;
+        world.write(self.inode, bytes, at)?;
         Ok(world)
+    }
+
+    fn flush_range(&self, sectors: Option<std::ops::Range<usize>>) -> io::Result<()> {
+        let mut world = self.disk.step(self.life, || InFlight::Flush)?;
+        world.flush(self.inode, sectors)
     }
 }
 
@@ -31,20 +39,28 @@ impl DiskFile for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut world = self.disk.lock();
-        world.step(self.life)?;
-        world.grow(self.inode, len)?;
-        world.inode(self.inode)?.set_len(len);
+        let (inode, len) = (self.inode, index(len)?);
+        let mut world = self.disk.step(self.life, || InFlight::SetLen { inode, len })?;
+        world.inode(inode)?;
+        if let Some(error) = world.failing() {
+            return Err(error);
+        }
+        world.grow(inode, len)?;
+        world.node(inode).set_len(len);
         Ok(())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let at = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let at = index(offset)?;
         let mut world = self.disk.lock();
         world.alive(self.life)?;
-        let rest = world.inode(self.inode)?.bytes.get(at..).unwrap_or_default();
+        let node = world.inode(self.inode)?;
+        let rest = node.bytes.get(at..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
+        if node.unreadable.iter().any(|&bad| bad * SECTOR < at + len && (bad + 1) * SECTOR > at) {
+            world.struck.count(Fault::FailedRead);
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         buffer[..len].copy_from_slice(&rest[..len]);
         Ok(len)
     }
@@ -54,16 +70,13 @@ impl DiskFile for SimFile {
     }
 
     fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut world = self.write(bytes, offset)?;
-        world.step(self.life)?;
-        let at = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        world.flush(self.inode, Some(at / SECTOR..(at + bytes.len()).div_ceil(SECTOR)))
+        drop(self.write(bytes, offset)?);
+        let at = index(offset)?;
+        self.flush_range(Some(at / SECTOR..(at + bytes.len()).div_ceil(SECTOR)))
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut world = self.disk.lock();
-        world.step(self.life)?;
-        world.flush(self.inode, None)
+        self.flush_range(None)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -74,14 +87,38 @@ impl DiskFile for SimFile {
     fn view(&self) -> io::Result<Box<dyn DiskView>> {
         let mut world = self.disk.lock();
         world.alive(self.life)?;
-        Ok(Box::new(SimView(world.inode(self.inode)?.bytes.clone())))
+        let node = world.inode(self.inode)?;
+        let bytes = readable(node);
+        if !node.unreadable.is_empty() {
+            world.struck.count(Fault::FailedRead);
+        }
+        Ok(Box::new(SimView(bytes)))
     }
 
     fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>> {
-        let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if self.len()? < len {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "map longer than its file"));
+        }
         let file = SimFile { disk: self.disk.clone(), inode: self.inode, life: self.life };
-        Ok(Box::new(SimMap { file, len }))
+        Ok(Box::new(SimMap { file, len: index(len)? }))
     }
+}
+
+fn index(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// A file's bytes, with zeros where a page cannot be read: as a view of a real file has them.
+fn readable(node: &Inode) -> Vec<u8> {
+    let mut bytes = node.bytes.clone();
+    for &bad in &node.unreadable {
+        let page = bad * SECTOR / PAGE * PAGE;
+        let end = (page + PAGE).min(bytes.len());
+        if let Some(page) = bytes.get_mut(page..end) {
+            page.fill(0);
+        }
+    }
+    bytes
 }
 
 struct SimView(Vec<u8>);
@@ -97,6 +134,18 @@ impl DiskView for SimView {
 struct SimMap {
     file: SimFile,
     len: usize,
+}
+
+impl SimMap {
+    fn store(&self, bytes: &[u8], at: usize) {
+        let inode = self.file.inode;
+        let doing = || InFlight::Write { inode, bytes: bytes.to_vec(), at };
+        if let Ok(mut world) = self.file.disk.step(self.file.life, doing)
+            && world.inode(inode).is_ok()
+        {
+            world.store(inode, bytes, at);
+        }
+    }
 }
 
 impl DiskMap for SimMap {
@@ -117,11 +166,11 @@ impl DiskMap for SimMap {
         let mut bytes = vec![0; len];
         let _ = self.file.read_at(&mut bytes, offset as u64);
         fill(&mut bytes);
-        let _ = self.file.write_at(&bytes, offset as u64);
+        self.store(&bytes, offset);
     }
 
     fn publish(&mut self, offset: usize, words: &[u8]) {
         assert!(offset + words.len() <= self.len, "outside the map");
-        let _ = self.file.write_at(words, offset as u64);
+        self.store(words, offset);
     }
 }
