@@ -11,6 +11,8 @@
 //! * While the disk fails, one batch or one probe costs at most two fresh segments, and leaves none behind.
 
 mod segments;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use super::{
