@@ -18,8 +18,9 @@ use crate::{
     index::Index,
     lane_view::{LaneView, Successor},
     track::Goal,
+    watermark::Durable,
 };
-use forebay_record::{Position, SegmentId, Seq, Watermark};
+use forebay_record::{Position, SegmentId, Seq};
 use here::Here;
 use std::{io, sync::Arc};
 
@@ -43,7 +44,7 @@ pub struct Cursor {
     filter: Filter,
     /// The next record to hand out.
     next: Seq,
-    mark: Option<Watermark>,
+    mark: Option<Durable>,
     here: Option<Here>,
     /// The last segment that was read to its end.
     after: Option<SegmentId>,
@@ -89,7 +90,8 @@ impl Cursor {
         let mut relists = 0;
         loop {
             if let Some(here) = &mut self.here {
-                if let Some(step) = here.next(&self.filter, &mut self.next, &mut self.touched) {
+                let step = here.next(&self.filter, &mut self.next, &mut self.touched);
+                if let Some(step) = step.map_err(ReadError::of("read a segment in", &self.view.dir))? {
                     return Ok(Some(step));
                 }
                 if here.is_complete() {
@@ -141,8 +143,8 @@ impl Cursor {
         }
         let ids = self.view.segments()?;
         match self.view.successor(&ids, id, mark.segment)? {
-            Some(successor) => here.complete(Some(&successor), &self.view.dir)?,
-            None => here.complete(None, &self.view.dir)?,
+            Some(successor) => here.complete(&mark, Some(&successor), &self.view.dir)?,
+            None => here.complete(&mark, None, &self.view.dir)?,
         }
         self.mark = Some(mark);
         Ok(true)
@@ -181,11 +183,11 @@ impl Cursor {
                 return Ok(Opened::Gap(gap));
             }
         }
-        let index = Index::open(&self.view.index_path(id), &header).ok();
+        let index = Index::open(&**self.view.disk(), &self.view.index_path(id), &header).ok();
         let durable = Goal::of_watermark(&mark);
         // A segment that has an index has ended, also if nothing follows it yet.
         if id == mark.segment && index.as_ref().is_none_or(|index| Goal::of_index(index) != durable) {
-            return self.open(id, durable, Some(&mark), None);
+            return self.open(id, durable, &mark, true, None);
         }
         let successor = self.view.successor(&ids, id, mark.segment)?;
         let goal = match (successor, &index) {
@@ -207,13 +209,13 @@ impl Cursor {
                 self.after = Some(id);
                 return Ok(Opened::Skipped);
             }
-            let opened = self.open(id, goal, None, successor.as_ref())?;
+            let opened = self.open(id, goal, &mark, false, successor.as_ref())?;
             if let (Some(here), Opened::Here) = (&mut self.here, &opened) {
                 here.follow(postings);
             }
             return Ok(opened);
         }
-        let opened = self.open(id, goal, None, successor.as_ref())?;
+        let opened = self.open(id, goal, &mark, false, successor.as_ref())?;
         if let (Some(here), Some(waypoint)) = (&mut self.here, index.and_then(|i| i.waypoint(self.next))) {
             here.start_at(&waypoint);
         }
@@ -251,9 +253,12 @@ impl Cursor {
         &mut self,
         id: SegmentId,
         goal: Goal,
-        mark: Option<&Watermark>,
+        mark: &Durable,
+        live: bool,
         successor: Option<&Successor>,
     ) -> Result<Opened, ReadError> {
+        // One that the watermark has not reached is not for readers.
+        let Some(limit) = mark.limit(id) else { return Ok(Opened::Nothing) };
         let map = match self.view.map(id) {
             Ok(Ok(map)) => Arc::new(map),
             Err(e) if e.source.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -264,9 +269,10 @@ impl Cursor {
         };
         self.touched.segments += 1;
         let mut here = Here::new(self.view.lane, map, goal);
-        match mark {
-            Some(mark) => here.extend(mark, &self.view.dir)?,
-            None => here.complete_at(goal, successor.and_then(|s| s.failed_end), &self.view.dir)?,
+        if live {
+            here.extend(mark, &self.view.dir)?;
+        } else {
+            here.complete_at(limit, goal, successor.and_then(|s| s.failed_end), &self.view.dir)?;
         }
         self.here = Some(here);
         Ok(Opened::Here)

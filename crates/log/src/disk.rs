@@ -1,7 +1,7 @@
 //! What the log asks of a disk.
 //!
-//! Everything the writing side does to files goes through [`Disk`], so that tests can put a simulated one
-//! in its place: one that loses, keeps or tears what was not flushed, runs full, or fails.
+//! Everything the log does to files, writing and reading, goes through [`Disk`], so that tests can put a
+//! simulated one in its place: one that loses, keeps or tears what was not flushed, runs full, or fails.
 //!
 //! # What is assumed of a disk
 //! * After [`DiskFile::flush`] or [`DiskFile::write_durable`] returned `Ok`, the bytes survive a power cut.
@@ -17,7 +17,8 @@ pub use real::RealDisk;
 #[cfg(test)]
 pub(crate) use sim::{Crash, SimDisk};
 
-use std::{fmt, io, path::Path};
+use crate::watermark::Limit;
+use std::{fmt, io, ops::Range, path::Path, sync::Arc};
 
 /// A file system, as far as the log needs one.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -31,6 +32,20 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// As the file system says; `NotFound` if there is none.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file for reading only, as whoever does not own the log may.
+    ///
+    /// # Errors
+    /// As the file system says; `NotFound` if there is none.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path)
+    }
+    /// The length of a file.
+    ///
+    /// # Errors
+    /// As the file system says; `NotFound` if there is none, `IsADirectory` for a folder.
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        self.open_read(path)?.len()
+    }
     /// The names in a folder, in no order. A missing folder is empty.
     ///
     /// # Errors
@@ -85,8 +100,16 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Reads what fits from `offset`; less only at the end of the file.
     ///
     /// # Errors
-    /// As the file system says.
+    /// As the file system says; [`is_unreadable`] tells a place that the disk cannot read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// As the file system says; `UnexpectedEof` if the file ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = self.read_at(buffer, offset)?;
+        if read < buffer.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
@@ -112,6 +135,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn view(&self) -> io::Result<Box<dyn DiskView>>;
+    /// Maps the file, as long as it is now, for reading.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn read_map(&self) -> io::Result<Arc<dyn ReadMap>>;
     /// Maps the first `len` bytes for writing.
     ///
     /// # Errors
@@ -119,10 +147,41 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>>;
 }
 
-/// A file's bytes as they were when it was viewed; nobody writes them meanwhile.
-pub trait DiskView {
+/// Bytes of a file that nobody writes meanwhile.
+pub trait DiskView: Send + Sync {
     /// All of them.
     fn bytes(&self) -> &[u8];
+}
+
+/// A file mapped for reading, while others may write and shorten it.
+///
+/// Bytes are handed out only below a [`Limit`], where nobody writes any more, and only once a call that can
+/// fail has brought them into memory: a place that the disk cannot read is an error and never a SIGBUS.
+///
+/// # What remains
+/// Bytes handed out stay with their owner. Should the system take such a page back under pressure and find it
+/// unreadable when it is touched again, or should somebody cut the file below its limit after they were
+/// handed out, the touch kills the process. Nothing of Forebay cuts there.
+pub trait ReadMap: fmt::Debug + Send + Sync {
+    /// The bytes of `range` below `limit` and the end of the file, in memory. Fewer than asked for only there.
+    ///
+    /// # Errors
+    /// When not all of them can be brought into memory: read the file to learn which.
+    fn window(&self, limit: Limit, range: Range<usize>) -> io::Result<Arc<dyn DiskView>>;
+    /// Says that it will be read front to back: only for a file that is not written any more, since reading
+    /// ahead brings pages into the cache in large folios, of which one store dirties all.
+    fn expect_sequential(&self);
+}
+
+/// Does this error say that the disk cannot read a place, and will not tomorrow? Everything else (no memory,
+/// no handles, a machine that is down) may pass.
+#[must_use]
+pub fn is_unreadable(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // What block layers and file systems make of bad sectors, failed targets and failed checksums.
+    const NUMBERS: [Errno; 6] =
+        [Errno::IO, Errno::NODATA, Errno::REMOTEIO, Errno::ILSEQ, Errno::BADMSG, Errno::UCLEAN];
+    NUMBERS.iter().any(|number| error.raw_os_error() == Some(number.raw_os_error()))
 }
 
 /// A file's bytes mapped for writing.

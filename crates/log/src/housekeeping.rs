@@ -175,17 +175,7 @@ impl Housekeeper {
             return Ok(());
         };
         let path = layout::index_path(dir, id);
-        // Beside, then renamed: the name only ever leads to a whole index.
-        let beside = dir.join(format!("{id}.idx.tmp"));
-        let written = self.disk.create(&beside).and_then(|file| {
-            file.write_at(&encoded, 0)?;
-            file.flush()?;
-            self.disk.rename(&beside, &path)
-        });
-        if written.is_err() {
-            let _ = self.disk.remove(&beside);
-        }
-        written
+        index::write(&*self.disk, &path, &encoded)
     }
 
     /// Removes what the retention rules say may go.

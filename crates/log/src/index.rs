@@ -29,11 +29,14 @@ mod build;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::{IndexBuilder, build, write};
+pub(crate) use build::{IndexBuilder, build, build_from, write};
 
-use crate::filter::{Filter, RouteKey, token_hash};
+use crate::{
+    disk::{Disk, DiskFile},
+    filter::{Filter, RouteKey, token_hash},
+};
 use forebay_record::{FrameKind, Lsn, ProjectId, SegmentHeader, Seq, crc32c};
-use std::{fmt, fs::File, io, os::unix::fs::FileExt as _, path::Path};
+use std::{fmt, io, path::Path};
 
 pub(crate) const HEAD_BYTES: usize = 144;
 pub(crate) const ROUTE_BYTES: usize = 48;
@@ -144,7 +147,7 @@ impl std::error::Error for IndexError {}
 /// An open index whose head, routes and waypoints are checked. Postings are read when asked for.
 #[derive(Debug)]
 pub(crate) struct Index {
-    file: File,
+    file: Box<dyn DiskFile>,
     base_seq: Seq,
     base_lsn: Lsn,
     pub(crate) summary: Summary,
@@ -162,12 +165,12 @@ struct RouteEntry {
 
 impl Index {
     /// Opens the index at `path` of the segment with this header.
-    pub(crate) fn open(path: &Path, segment: &SegmentHeader) -> Result<Index, IndexError> {
-        let file = File::open(path).map_err(|e| match e.kind() {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, segment: &SegmentHeader) -> Result<Index, IndexError> {
+        let file = disk.open_read(path).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => IndexError::Missing,
             _ => IndexError::Io(e),
         })?;
-        let len = file.metadata().map_err(IndexError::Io)?.len();
+        let len = file.len().map_err(IndexError::Io)?;
         let mut head = [0; HEAD_BYTES];
         if len < HEAD_BYTES as u64 {
             return Err(IndexError::Damaged("too short"));

@@ -11,9 +11,10 @@
 //! ```
 //! Names and ids turn into each other here and nowhere else.
 
+use crate::disk::{Disk, RealDisk};
 use forebay_record::{LaneId, SegmentId};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -47,7 +48,12 @@ pub fn lane_of_name(name: &str) -> Option<LaneId> {
 /// # Errors
 /// When the folder cannot be listed; a missing one is no lanes.
 pub fn lanes(dir: &Path) -> io::Result<Vec<LaneId>> {
-    let mut lanes: Vec<_> = names(&log_dir(dir))?.iter().filter_map(|n| lane_of_name(n)).collect();
+    lanes_on(&RealDisk, dir)
+}
+
+/// As [`lanes`], on another disk than the machine's own.
+pub(crate) fn lanes_on(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<LaneId>> {
+    let mut lanes: Vec<_> = disk.list(&log_dir(dir))?.iter().filter_map(|n| lane_of_name(n)).collect();
     lanes.sort_unstable();
     Ok(lanes)
 }
@@ -87,7 +93,12 @@ fn id_of_name(name: &str, suffix: &str) -> Option<SegmentId> {
 /// # Errors
 /// When the folder cannot be listed; a missing one is no segments.
 pub fn segments(lane_dir: &Path) -> io::Result<Vec<SegmentId>> {
-    let mut ids: Vec<_> = names(lane_dir)?.iter().filter_map(|n| segment_of_name(n)).collect();
+    segments_on(&RealDisk, lane_dir)
+}
+
+/// As [`segments`], on another disk than the machine's own.
+pub(crate) fn segments_on(disk: &dyn Disk, lane_dir: &Path) -> io::Result<Vec<SegmentId>> {
+    let mut ids: Vec<_> = disk.list(lane_dir)?.iter().filter_map(|n| segment_of_name(n)).collect();
     ids.sort_unstable();
     Ok(ids)
 }
@@ -108,14 +119,6 @@ pub fn quarantine_dir(lane_dir: &Path) -> PathBuf {
 #[must_use]
 pub fn is_prepared(name: &str) -> bool {
     name.starts_with("prepared-") && name.ends_with(".tmp")
-}
-
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 #[cfg(test)]

@@ -61,15 +61,16 @@ pub use log::Log;
 pub use pending::{Committed, Pending, Submitter};
 pub use read_error::ReadError;
 pub use recovery::{Cut, DamagedRange, LaneRecovery, Recovery};
-pub use repair::{RepairAction, RepairChoice, RepairError, RepairReport, RepairStep, repair};
+pub use repair::{RepairAction, RepairChoice, RepairError, RepairReport, RepairStep, repair, repair_on};
 pub use segment::map::SegmentMapError;
-pub use stats::{StoreStats, StoredLane, stats};
+pub use stats::{StoreStats, StoredLane, stats, stats_on};
 pub use step::{Frame, Gap, GapReason, Record, Step};
 pub use store::Store;
 pub use store_id::{DirLock, LockError, StoreIdError, read_store_id};
 pub use telling::Hold;
 pub use track::Flaw;
 pub use verify::{
-    DamageReport, IndexProblem, LaneReport, LossReport, Progress, TornTail, VerifyError, VerifyReport, verify,
+    DamageReport, IndexProblem, LaneReport, LossReport, Progress, TornTail, VerifyError, VerifyReport,
+    verify, verify_on,
 };
-pub use watermark::WatermarkReader;
+pub use watermark::{Limit, WatermarkReader};

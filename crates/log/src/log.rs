@@ -189,7 +189,7 @@ impl Log {
     /// # Errors
     /// When the directory cannot be read.
     pub fn store(&self) -> Result<Store, StoreIdError> {
-        Store::open(&self.inner.config.dir)
+        Store::open_on(Arc::clone(&self.inner.disk), &self.inner.config.dir)
     }
 
     /// The directory's id.

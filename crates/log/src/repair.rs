@@ -19,7 +19,9 @@ mod rewrite;
 mod tests;
 
 use crate::{
-    DirLock, IndexError, LockError, Store, VerifyError, index,
+    DirLock, IndexError, LockError, ReadError, Store, VerifyError,
+    disk::{Disk, RealDisk},
+    index,
     lane_view::LaneView,
     survey::{self, Hole, Part, Surveyed},
     verify::{as_text, index_state},
@@ -31,6 +33,7 @@ use std::{
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What to do about what is found.
@@ -188,8 +191,22 @@ impl<E: Into<VerifyError>> From<E> for RepairError {
 /// # Errors
 /// When the store is in use, or a file cannot be read or written.
 pub fn repair(dir: &Path, choice: RepairChoice) -> Result<RepairReport, RepairError> {
-    let store = Store::open(dir)?;
+    // Before the lock: a folder without a store gets no lock file.
+    Store::open(dir)?;
     let _lock = DirLock::take(dir).map_err(RepairError::Lock)?;
+    repair_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), dir, choice)
+}
+
+/// As [`repair`], on another disk than the machine's own, which nobody else uses.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_on(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    choice: RepairChoice,
+) -> Result<RepairReport, RepairError> {
+    let store = Store::open_on(Arc::clone(disk), dir)?;
     let mut repair = Repair { choice, actions: Vec::new() };
     for lane in store.lanes()? {
         repair.lane(&mut store.view(lane))?;
@@ -225,7 +242,8 @@ impl Repair {
                 }
                 Part::Segment(segment) => {
                     self.faults(view, &segment);
-                    tasks.push(Task::Rewrite(Rewrite::of(&segment)));
+                    let path = view.segment_path(segment.id);
+                    tasks.push(Task::Rewrite(Rewrite::of(&segment).map_err(ReadError::of("read", &path))?));
                 }
             }
             Ok(())
@@ -264,7 +282,7 @@ impl Repair {
         let path = view.index_path(segment.id);
         if let Some(encoded) = segment.index.encode() {
             if self.applies() {
-                index::write(&path, &encoded).map_err(RepairError::write("write", &path))?;
+                index::write(&**view.disk(), &path, &encoded).map_err(RepairError::write("write", &path))?;
             }
             self.did(view.lane, path, RepairStep::Index, why.to_string());
         }

@@ -234,7 +234,8 @@ impl LaneWriter {
             fs::OpenOptions::new().write(true).open(self.segment_path(self.header.id.0)).expect("a file");
         file.set_len(self.bytes.len() as u64).expect("cut");
         let encoded = self.index.encode().expect("small");
-        crate::index::write(&self.index_path(self.header.id.0), &encoded).expect("written");
+        crate::index::write(&crate::disk::RealDisk, &self.index_path(self.header.id.0), &encoded)
+            .expect("written");
         self.begin(Predecessor::Whole(self.header.id));
     }
 

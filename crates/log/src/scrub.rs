@@ -5,12 +5,17 @@
 //! looks through them once, a few MiB at a time, and counts what it finds for `/metrics`.
 
 use crate::{
-    disk::{Disk, DiskView},
+    disk::Disk,
     lane::Lane,
     layout,
+    segment::{
+        map::{SegmentMap, SegmentMapError, read_header},
+        window::Windows,
+    },
     track::{Find, Goal, Place, Track},
+    watermark::Limit,
 };
-use forebay_record::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
+use forebay_record::SegmentId;
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 /// Bytes looked at in one step.
@@ -26,8 +31,8 @@ pub(crate) struct Scrub {
 struct Open {
     lane: Arc<Lane>,
     id: SegmentId,
-    view: Box<dyn DiskView>,
-    header: SegmentHeader,
+    bytes: Windows,
+    salt: u64,
     place: Place,
     goal: Option<Goal>,
 }
@@ -51,47 +56,64 @@ impl Scrub {
                 Ok(open) => self.open = open,
                 // Retention was faster.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::warn!(lane = %lane.id, segment = id.0, %error, "cannot look through a segment");
-                }
+                Err(error) => gave_up(&lane, id, &error),
             }
         }
-        if let Some(mut open) = self.open.take()
-            && !open.step()
-        {
-            self.open = Some(open);
+        if let Some(mut open) = self.open.take() {
+            match open.step() {
+                Ok(false) => self.open = Some(open),
+                Ok(true) => {}
+                Err(error) => gave_up(&open.lane, open.id, &error),
+            }
         }
     }
 }
 
+fn gave_up(lane: &Lane, id: SegmentId, error: &io::Error) {
+    tracing::warn!(lane = %lane.id, segment = id.0, %error, "cannot look through a segment");
+}
+
 fn open(disk: &dyn Disk, dir: &Path, lane: Arc<Lane>, id: SegmentId) -> io::Result<Option<Open>> {
     let dir = layout::lane_dir(dir, lane.id);
-    let view = disk.open(&layout::segment_path(&dir, id))?.view()?;
-    // Unreadable headers were reported when the lane was opened.
-    let Ok(header) = SegmentHeader::decode(view.bytes()) else { return Ok(None) };
+    let map = match SegmentMap::open(disk, &layout::segment_path(&dir, id)) {
+        Ok(map) => map,
+        Err(SegmentMapError::Io(e)) => return Err(e),
+        // Unreadable headers were reported when the lane was opened.
+        Err(_) => return Ok(None),
+    };
     // Where nothing follows yet, the seal says where the segment ends: without one it would have been read.
-    let next = lane.segments.lock().iter().map(|info| info.id).find(|&next| next > id);
+    let (limit, next) = {
+        let segments = lane.segments.lock();
+        let limit = segments.iter().find(|info| info.id == id).and_then(Limit::of_closed);
+        (limit, segments.iter().map(|info| info.id).find(|&next| next > id))
+    };
+    // Retention was faster.
+    let Some(limit) = limit else { return Ok(None) };
     let goal = match next {
         Some(next) => {
-            let mut block = vec![0; SEGMENT_HEADER_BYTES];
-            disk.open(&layout::segment_path(&dir, next))?.read_at(&mut block, 0)?;
-            let Ok(successor) = SegmentHeader::decode(&block) else { return Ok(None) };
-            Some(Goal::of_successor(&successor, true))
+            match disk.open_read(&layout::segment_path(&dir, next)).map(|file| read_header(&*file))? {
+                Ok(successor) => Some(Goal::of_successor(&successor, true)),
+                Err(SegmentMapError::Io(e)) => return Err(e),
+                Err(_) => return Ok(None),
+            }
         }
         None => None,
     };
-    let place = Place::first(&header);
-    Ok(Some(Open { lane, id, view, header, place, goal }))
+    let (salt, place) = (map.header().salt, Place::first(map.header()));
+    map.expect_sequential();
+    let mut bytes = Windows::new(Arc::new(map));
+    // Its unused end was given back when it was closed, or when the lane was opened.
+    bytes.extend(limit, true)?;
+    Ok(Some(Open { lane, id, bytes, salt, place, goal }))
 }
 
 impl Open {
     /// Says whether it is through.
-    fn step(&mut self) -> bool {
-        let (bytes, salt) = (self.view.bytes(), self.header.salt);
-        let mut track = Track { bytes, salt, place: self.place, goal: self.goal };
+    fn step(&mut self) -> io::Result<bool> {
+        let mut track = Track { bytes: &mut self.bytes, salt: self.salt, place: self.place, goal: self.goal };
         let until = self.place.position + STEP;
         while track.place.position < until {
-            match track.next(&|_| true) {
+            match track.next(&|_| true)? {
                 Find::Frame(_) => {}
                 Find::Damage(extent) => {
                     let events = extent.seqs.end - extent.seqs.start;
@@ -103,11 +125,11 @@ impl Open {
                         "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
                     );
                 }
-                Find::End => return true,
+                Find::End => return Ok(true),
             }
         }
         (self.place, self.goal) = (track.place, track.goal);
-        false
+        Ok(false)
     }
 }
 

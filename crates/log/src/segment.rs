@@ -3,6 +3,7 @@
 mod list;
 pub(crate) mod map;
 mod prepare;
+pub(crate) mod window;
 
 pub(crate) use list::{SegmentInfo, SegmentList};
 pub(crate) use prepare::{Prepared, prepare};

@@ -2,15 +2,18 @@
 
 use crate::{
     ReadError, Store, VerifyError,
+    disk::{Disk, RealDisk},
     index::Index,
     lane_view::LaneView,
     layout,
+    segment::window::Windows,
     track::{Find, Goal, Place, Track},
     verify::as_text,
+    watermark::Durable,
 };
-use forebay_record::{Endpoint, LaneId, SegmentHeader, SegmentId, Watermark};
+use forebay_record::{Endpoint, LaneId, SegmentHeader, SegmentId};
 use serde::Serialize;
-use std::{fs, io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 /// What a store holds.
 #[derive(Clone, Debug, Serialize)]
@@ -54,7 +57,15 @@ pub struct StoredLane {
 /// # Errors
 /// When there is no store, or a file cannot be read.
 pub fn stats(dir: &Path) -> Result<StoreStats, VerifyError> {
-    let store = Store::open(dir)?;
+    stats_on(Arc::new(RealDisk), dir)
+}
+
+/// As [`stats`], on another disk than the machine's own.
+///
+/// # Errors
+/// As [`stats`].
+pub fn stats_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<StoreStats, VerifyError> {
+    let store = Store::open_on(disk, dir)?;
     let lanes = store.lanes()?.into_iter().map(|lane| lane_stats(&mut store.view(lane)));
     Ok(StoreStats { store: store.id().to_string(), lanes: lanes.collect::<Result<_, _>>()? })
 }
@@ -62,9 +73,9 @@ pub fn stats(dir: &Path) -> Result<StoreStats, VerifyError> {
 fn lane_stats(view: &mut LaneView) -> Result<StoredLane, ReadError> {
     let (mut files, mut bytes) = (0, 0);
     let unreadable = |source| ReadError { what: "list", path: view.dir.clone(), source };
-    folder(&view.dir, &mut files, &mut bytes).map_err(unreadable)?;
+    folder(&**view.disk(), &view.dir, &mut files, &mut bytes).map_err(unreadable)?;
     let (mut quarantined, mut quarantined_bytes) = (0, 0);
-    folder(&layout::quarantine_dir(&view.dir), &mut quarantined, &mut quarantined_bytes)
+    folder(&**view.disk(), &layout::quarantine_dir(&view.dir), &mut quarantined, &mut quarantined_bytes)
         .map_err(unreadable)?;
     let mut stats = StoredLane {
         lane: view.lane,
@@ -108,12 +119,12 @@ fn lane_stats(view: &mut LaneView) -> Result<StoredLane, ReadError> {
 /// Least and greatest receive time in a segment, from its index if it has one.
 fn received(
     view: &mut LaneView,
-    mark: &Watermark,
+    mark: &Durable,
     id: SegmentId,
     header: &SegmentHeader,
 ) -> Result<Option<(u64, u64)>, ReadError> {
     if id < mark.segment
-        && let Ok(index) = Index::open(&view.index_path(id), header)
+        && let Ok(index) = Index::open(&**view.disk(), &view.index_path(id), header)
     {
         let (least, greatest) = index.summary.received_at_ms;
         return Ok((least <= greatest).then_some((least, greatest)));
@@ -123,19 +134,21 @@ fn received(
         map => map?,
     };
     let Ok(map) = map else { return Ok(None) };
-    let len = map.file_len().map_err(ReadError::of("read the length of a segment in", &view.dir))?;
-    let (end, goal) = if id == mark.segment {
-        (mark.end, Some(Goal::of_watermark(mark)))
+    let Some(limit) = mark.limit(id) else { return Ok(None) };
+    let (limit, goal) = if id == mark.segment {
+        (limit, Some(Goal::of_watermark(mark)))
     } else {
         let ids = view.segments()?;
         let next = view.successor(&ids, id, mark.segment)?;
-        (next.and_then(|n| n.failed_end).unwrap_or(u64::MAX), next.map(|n| n.goal))
+        (next.and_then(|n| n.failed_end).map_or(limit, |end| limit.at_most(end)), next.map(|n| n.goal))
     };
-    let bytes = map.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(len));
+    let failed = ReadError::of("read a segment in", &view.dir);
+    let mut bytes = Windows::new(Arc::new(map));
+    bytes.extend(limit, goal.is_some_and(|goal| goal.exact)).map_err(&failed)?;
     let mut track = Track { bytes, salt: header.salt, place: Place::first(header), goal };
     let mut range: Option<(u64, u64)> = None;
     loop {
-        match track.next(&|_| false) {
+        match track.next(&|_| false).map_err(&failed)? {
             Find::Frame(found) if found.header.endpoint != Endpoint::Internal => {
                 let at = found.header.received_at_ms;
                 let (least, greatest) = range.unwrap_or((at, at));
@@ -148,18 +161,12 @@ fn received(
 }
 
 /// Counts the files of a folder and their bytes; none if it is missing.
-fn folder(dir: &Path, files: &mut u64, bytes: &mut u64) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        // Files come and go while we look.
-        if let Ok(metadata) = entry?.metadata()
-            && metadata.is_file()
-        {
+fn folder(disk: &dyn Disk, dir: &Path, files: &mut u64, bytes: &mut u64) -> io::Result<()> {
+    for name in disk.list(dir)? {
+        // Files come and go while we look, and folders are not counted.
+        if let Ok(len) = disk.len(&dir.join(name)) {
             *files += 1;
-            *bytes += metadata.len();
+            *bytes += len;
         }
     }
     Ok(())

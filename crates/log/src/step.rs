@@ -1,9 +1,9 @@
 //! What a cursor hands out: frames, and the gaps between them.
 
-use crate::segment::map::SegmentMap;
+use crate::segment::window::Window;
 use crate::track::Found;
 use forebay_record::{DirectoryEntry, FRAME_HEADER_BYTES, FrameHeader, LaneId, Payload, SegmentId, Seq};
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// The next thing in a lane.
 #[derive(Clone, Debug)]
@@ -70,11 +70,12 @@ impl fmt::Display for GapReason {
     }
 }
 
-/// A frame of records, checked. It holds the segment's map: cheap to clone and to send, nothing is copied,
+/// A frame of records, checked. It holds a part of the segment's map: cheap to clone and to send, nothing is copied,
 /// and it stays readable when retention removes the file.
 #[derive(Clone)]
 pub struct Frame {
-    map: Arc<SegmentMap>,
+    segment: SegmentId,
+    window: Window,
     found: Found,
     skip: u32,
 }
@@ -91,9 +92,9 @@ pub struct Record<'a> {
 }
 
 impl Frame {
-    /// `found`'s payload must have been checked; its first `skip` records are left out.
-    pub(crate) fn new(map: Arc<SegmentMap>, found: Found, skip: u32) -> Frame {
-        Frame { map, found, skip }
+    /// `found` must lie in `window` and its payload have been checked; its first `skip` records are left out.
+    pub(crate) fn new(segment: SegmentId, window: Window, found: Found, skip: u32) -> Frame {
+        Frame { segment, window, found, skip }
     }
 
     /// The frame's header.
@@ -105,7 +106,7 @@ impl Frame {
     /// The segment it lies in.
     #[must_use]
     pub fn segment(&self) -> SegmentId {
-        self.map.header().id
+        self.segment
     }
 
     /// Where it lies in its segment.
@@ -144,8 +145,8 @@ impl Frame {
     }
 
     fn payload(&self) -> Option<Payload<'_>> {
-        let payload = &self.map.bytes(self.found.end())[self.found.position + FRAME_HEADER_BYTES..];
-        Payload::parse(payload, self.found.header.event_count).ok()
+        let frame = self.window.get(self.found.bytes())?;
+        Payload::parse(frame.get(FRAME_HEADER_BYTES..)?, self.found.header.event_count).ok()
     }
 }
 
@@ -153,7 +154,7 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")
             .field("header", &self.found.header)
-            .field("segment", &self.segment())
+            .field("segment", &self.segment)
             .field("position", &self.found.position)
             .finish_non_exhaustive()
     }

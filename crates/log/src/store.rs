@@ -4,7 +4,13 @@
 //! * Nothing behind a lane's durable watermark is ever shown.
 //! * Nothing in the data directory is changed, and no lock is taken.
 
-use crate::{Cursor, Filter, ReadError, StoreIdError, lane_view::LaneView, layout, store_id::read_store_id};
+use crate::{
+    Cursor, Filter, ReadError, StoreIdError,
+    disk::{Disk, RealDisk},
+    lane_view::LaneView,
+    layout,
+    store_id::read_store_id_on,
+};
 use forebay_record::{LaneId, Position, Seq, StoreId};
 use std::{path::Path, sync::Arc};
 
@@ -26,6 +32,7 @@ use std::{path::Path, sync::Arc};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
+    disk: Arc<dyn Disk>,
     dir: Arc<Path>,
     id: StoreId,
 }
@@ -36,7 +43,16 @@ impl Store {
     /// # Errors
     /// When there is no Forebay data, or data of a version this one cannot read.
     pub fn open(dir: &Path) -> Result<Store, StoreIdError> {
-        Ok(Store { dir: dir.into(), id: read_store_id(dir)? })
+        Store::open_on(Arc::new(RealDisk), dir)
+    }
+
+    /// As [`Store::open`], on another disk than the machine's own.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Store, StoreIdError> {
+        let id = read_store_id_on(&*disk, dir)?;
+        Ok(Store { disk, dir: dir.into(), id })
     }
 
     /// The data directory.
@@ -56,7 +72,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn lanes(&self) -> Result<Vec<LaneId>, ReadError> {
-        layout::lanes(&self.dir).map_err(ReadError::of("list the lanes of", &self.dir))
+        layout::lanes_on(&*self.disk, &self.dir).map_err(ReadError::of("list the lanes of", &self.dir))
     }
 
     /// How far a lane is durable now: the sequence of the next record.
@@ -78,6 +94,6 @@ impl Store {
     }
 
     pub(crate) fn view(&self, lane: LaneId) -> LaneView {
-        LaneView::new(&self.dir, self.id, lane)
+        LaneView::new(Arc::clone(&self.disk), &self.dir, self.id, lane)
     }
 }

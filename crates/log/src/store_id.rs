@@ -1,6 +1,6 @@
 //! The file that names a data directory, and the lock that says who writes it.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, RealDisk};
 use forebay_record::StoreId;
 use std::{
     fmt,
@@ -105,6 +105,22 @@ impl DirLock {
     }
 }
 
+/// Does a process hold the data directory's lock? Tried, and let go at once.
+///
+/// # Errors
+/// When the lock file is there and cannot be opened or asked.
+pub(crate) fn is_locked(dir: &Path) -> io::Result<bool> {
+    let file = match File::open(dir.join("lock")) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// Why a data directory's id cannot be read.
 #[derive(Debug)]
 pub enum StoreIdError {
@@ -161,9 +177,15 @@ impl std::error::Error for StoreIdError {
 /// # Errors
 /// When there is none or it cannot be read.
 pub fn read_store_id(dir: &Path) -> Result<StoreId, StoreIdError> {
+    read_store_id_on(&RealDisk, dir)
+}
+
+/// As [`read_store_id`], on another disk than the machine's own.
+pub(crate) fn read_store_id_on(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreIdError> {
     let path = dir.join("store");
-    match std::fs::read(&path) {
-        Ok(content) => parse(&path, &content),
+    let mut content = [0; 256];
+    match disk.open_read(&path).and_then(|file| file.read_at(&mut content, 0)) {
+        Ok(read) => parse(&path, &content[..read]),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreIdError::Missing(path)),
         Err(source) => Err(StoreIdError::Io { path, source }),
     }

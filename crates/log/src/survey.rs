@@ -7,15 +7,19 @@ use crate::{
     index::IndexBuilder,
     lane_view::{LaneView, SegmentFlaw},
     read_error::ReadError,
-    segment::map::SegmentMap,
-    survivors::survivor,
+    segment::{
+        map::SegmentMap,
+        window::{Copies, Source, Trouble, Windows},
+    },
+    survivors::last_used,
     track::{Extent, Find, Found, Goal, Place, Track, as_checked},
+    watermark::Durable,
 };
 use forebay_record::{
-    CheckedFrame, FrameKind, Lsn, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, Seq,
-    Watermark, crc32c,
+    FRAME_HEADER_BYTES, FrameKind, Lsn, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, Seq,
+    crc32c,
 };
-use std::ops::Range;
+use std::{io, ops::Range, sync::Arc};
 
 /// One part of a lane, in order.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Surveyed {
     pub(crate) id: SegmentId,
-    pub(crate) map: SegmentMap,
+    pub(crate) map: Arc<SegmentMap>,
     /// The bytes that count.
     pub(crate) limit: usize,
     pub(crate) frames: u64,
@@ -90,7 +94,7 @@ const PROGRESS_BYTES: usize = 4 << 20;
 /// Surveys a lane up to `mark`. `ran` is told how many bytes have been looked at since it was last told.
 pub(crate) fn survey(
     view: &mut LaneView,
-    mark: &Watermark,
+    mark: &Durable,
     ran: &mut dyn FnMut(SegmentId, u64),
     each: &mut dyn FnMut(&mut LaneView, Part) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
@@ -150,7 +154,7 @@ pub(crate) fn survey(
         at = until + 1;
         let end = match view.map(id) {
             // Retention took it, and so all before it, while we looked elsewhere.
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
                 ids.drain(..at);
                 (at, before) = (0, None);
                 continue;
@@ -189,7 +193,7 @@ fn first_readable(view: &mut LaneView, ids: &[SegmentId]) -> Result<Option<Segme
 fn survey_segment(
     view: &mut LaneView,
     ids: &[SegmentId],
-    mark: &Watermark,
+    mark: &Durable,
     map: SegmentMap,
     ran: &mut dyn FnMut(SegmentId, u64),
 ) -> Result<Surveyed, ReadError> {
@@ -197,23 +201,28 @@ fn survey_segment(
     let complete = id < mark.segment;
     let successor = if complete { view.successor(ids, id, mark.segment)? } else { None };
     let end = if complete { successor.and_then(|s| s.failed_end).unwrap_or(u64::MAX) } else { mark.end };
-    let len = map.file_len().map_err(ReadError::of("read the length of a segment in", &view.dir))?;
-    let limit = usize::try_from(end).unwrap_or(usize::MAX).min(len);
     let goal = if complete { successor.map(|s| s.goal) } else { Some(Goal::of_watermark(mark)) };
     if complete {
         map.expect_sequential();
     }
+    let path = view.segment_path(id);
+    let failed = ReadError::of("read", &path);
     let mut checks = Checks::new(map.header());
-    let (bytes, salt) = (map.bytes(limit), map.header().salt);
-    let mut track = Track { bytes, salt, place: Place::first(map.header()), goal };
+    let map = Arc::new(map);
+    let mut bytes = Windows::new(Arc::clone(&map));
+    if let Some(limit) = mark.limit(id) {
+        let steady = goal.is_some_and(|goal| goal.exact);
+        bytes.extend(limit.at_most(end), steady).map_err(&failed)?;
+    }
+    let limit = bytes.end();
+    let mut track = Track { bytes, salt: map.header().salt, place: Place::first(map.header()), goal };
     let (mut extents, mut told) = (Vec::new(), 0);
     loop {
-        let find = match complete {
-            true => track.next_among(&|_| true, &|from, least| survivor(&map, limit, from, least)),
-            false => track.next(&|_| true),
-        };
-        match find {
-            Find::Frame(found) => checks.frame(&found, &track.place, bytes),
+        match track.next(&|_| true).map_err(&failed)? {
+            Find::Frame(found) => {
+                let after = track.place;
+                checks.frame(&found, &after, &mut track.bytes).map_err(&failed)?;
+            }
             Find::Damage(extent) => {
                 checks.summed = None;
                 extents.push(extent);
@@ -276,20 +285,36 @@ impl Checks {
         }
     }
 
-    fn frame(&mut self, found: &Found, after: &Place, bytes: &[u8]) {
-        let frame = as_checked(found, bytes);
-        let header = &frame.header;
-        self.index.add(&frame);
-        let padding = found.end()..after.position.min(bytes.len());
-        if bytes.get(padding.clone()).is_some_and(|p| p.iter().any(|&b| b != 0)) {
+    fn frame(
+        &mut self,
+        found: &Found,
+        after: &Place,
+        bytes: &mut impl Source<Error = io::Error>,
+    ) -> io::Result<()> {
+        let header = &found.header;
+        let padding = found.end()..after.position.min(bytes.end()).max(found.end());
+        let clean = match bytes.get(padding.clone()) {
+            Ok(padding) => padding.iter().all(|&b| b == 0),
+            Err(Trouble::Unreadable) => false,
+            Err(Trouble::Failed(e)) => return Err(e),
+        };
+        if !clean {
             self.padding.push(padding);
         }
+        // Checked by the walk a moment ago.
+        let frame = match bytes.get(found.bytes()) {
+            Ok(frame) => frame,
+            Err(Trouble::Unreadable) => return Err(io::Error::other("a frame that was just read is gone")),
+            Err(Trouble::Failed(e)) => return Err(e),
+        };
+        let payload = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
+        self.index.add(&as_checked(found, payload));
         match header.kind {
             FrameKind::Loss => {
                 let seqs = header.first_seq.0..header.first_seq.plus(header.event_count).0;
                 self.losses.push((found.position..after.position, seqs));
             }
-            FrameKind::Seal => self.seal(&frame),
+            FrameKind::Seal => self.seal(payload),
             FrameKind::Heartbeat => {}
             FrameKind::Records | FrameKind::Replay | FrameKind::Lookup => {
                 self.frames += 1;
@@ -300,14 +325,19 @@ impl Checks {
             }
         }
         if let Some((crc, from)) = self.summed {
-            let to = after.position.min(bytes.len());
-            self.summed = Some((crc32c(crc, bytes.get(from..to).unwrap_or_default()), to));
+            let to = after.position.min(bytes.end()).max(from);
+            self.summed = match bytes.get(from..to) {
+                Ok(more) => Some((crc32c(crc, more), to)),
+                Err(Trouble::Unreadable) => None,
+                Err(Trouble::Failed(e)) => return Err(e),
+            };
         }
+        Ok(())
     }
 
-    fn seal(&mut self, frame: &CheckedFrame<'_>) {
+    fn seal(&mut self, payload: &[u8]) {
         let Some((crc, _)) = self.summed else { return };
-        let Some(seal) = SealSummary::decode(frame.payload) else {
+        let Some(seal) = SealSummary::decode(payload) else {
             return self.faults.push("the seal's summary cannot be read".to_owned());
         };
         let (first, last) = self.received.unwrap_or((0, 0));
@@ -328,8 +358,8 @@ impl Checks {
 
 /// The watermark to hold a stopped lane to: its file's, or what the frames prove if that is more (the file is
 /// not flushed with every commit).
-pub(crate) fn stopped_watermark(view: &mut LaneView) -> Result<Option<Watermark>, ReadError> {
-    let (file, proven) = (view.watermark()?, view.proven()?);
+pub(crate) fn stopped_watermark(view: &mut LaneView) -> Result<Option<Durable>, ReadError> {
+    let (file, proven) = (view.watermark()?, Durable::proven(view)?);
     Ok(file.into_iter().chain(proven).max_by_key(|mark| (mark.durable_lsn, mark.count)))
 }
 
@@ -346,19 +376,16 @@ pub(crate) struct Tail {
 
 /// Looks behind the end of the newest segment of a stopped lane: what a crash left there, none of it
 /// acknowledged.
-pub(crate) fn tail(segment: &Surveyed, len: usize) -> Option<Tail> {
-    // A copy: a server that starts right now cuts these bytes off.
-    let mut bytes = vec![0; len];
-    let read = segment.map.read_at(&mut bytes, 0).ok()?;
-    bytes.truncate(read);
-    let position = segment.limit;
-    let used = bytes.get(position..)?.iter().rposition(|&b| b != 0)? + 1;
-    let place = Place { position, ..segment.end };
-    let mut track = Track { bytes: &bytes, salt: segment.map.header().salt, place, goal: None };
+pub(crate) fn tail(segment: &Surveyed) -> io::Result<Option<Tail>> {
+    // Copies: a server that starts right now cuts these bytes off.
+    let (file, position) = (segment.map.file(), segment.limit);
+    let Some(end) = last_used(file, position..segment.map.file_len()?)? else { return Ok(None) };
+    let (bytes, place) = (Copies::of(file)?, Place { position, ..segment.end });
+    let mut track = Track { bytes, salt: segment.map.header().salt, place, goal: None };
     let (mut frames, mut records) = (0, 0);
-    while let Find::Frame(found) = track.next(&|_| true) {
+    while let Find::Frame(found) = track.next(&|_| true)? {
         frames += 1;
         records += if found.header.kind.holds_records() { u64::from(found.header.event_count) } else { 0 };
     }
-    Some(Tail { position, bytes: used, frames, records })
+    Ok(Some(Tail { position, bytes: end - position, frames, records }))
 }

@@ -1,56 +1,113 @@
-//! Looking behind damage in a mapped segment without touching what may be cut off meanwhile.
+//! Looking behind damage in a segment without touching what may be cut off meanwhile.
 //!
 //! A segment that has just ended still has unused bytes behind its last frame, which its writer gives back at
-//! any moment. A walk never gets there; a search for survivors does. So the search reads the file in windows,
-//! and touches the map only where a checksummed header says that there is a frame: those bytes stay.
+//! any moment. A walk never gets there; a search for survivors does. So the search reads the file, in windows
+//! and around places that the disk cannot read, and asks for a frame's bytes only where a checksummed header
+//! says that there is one: those bytes stay.
 
-use crate::segment::map::SegmentMap;
-use forebay_record::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameError, FrameHeader, Lsn, Seed};
+use crate::{
+    disk::{DiskFile, is_unreadable},
+    segment::window::{Source, Trouble},
+};
+use forebay_record::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, Lsn, Seed};
+use std::{io, ops::Range};
 
 const WINDOW: usize = 256 << 10;
+/// What is read on its own where a window cannot be read.
+const PAGE: usize = 4096;
 
-/// The next place behind `position` and below `limit` where a frame with an lsn of at least `least`
-/// validates, header and payload.
+/// The next place behind `position` and before the end of `source`, whose file is `file`, where a frame with
+/// an lsn of at least `least` validates, header and payload.
+///
+/// # Errors
+/// When the file cannot be read for another reason than that the disk cannot.
 pub(crate) fn survivor(
-    map: &SegmentMap,
-    limit: usize,
+    source: &mut impl Source<Error = io::Error>,
+    file: &dyn DiskFile,
+    salt: u64,
     position: usize,
     least: Lsn,
-) -> Option<(usize, FrameHeader)> {
-    let salt = map.header().salt;
-    let mut window = vec![0; WINDOW];
-    let mut start = position.checked_add(1)?.next_multiple_of(FRAME_ALIGN);
-    while start < limit {
-        let len = window.len().min(limit - start);
-        let read = map.read_at(&mut window[..len], start as u64).ok()?;
+) -> io::Result<Option<(usize, FrameHeader)>> {
+    let Some(mut start) = position.checked_add(1).and_then(|p| p.checked_next_multiple_of(FRAME_ALIGN))
+    else {
+        return Ok(None);
+    };
+    let mut window = vec![0; WINDOW.min(source.end().saturating_sub(start))];
+    while start < source.end() {
+        let len = window.len().min(source.end() - start);
+        let read = read_around(file, &mut window[..len], start as u64)?;
         let places = read.saturating_sub(FRAME_HEADER_BYTES - 1);
         for at in (0..places).step_by(FRAME_ALIGN) {
             let here = start + at;
             let seed = Seed { salt, position: here as u64 };
-            // A frame that reaches out of the window fails only after its header's checksum was right.
-            let header = FrameHeader::decode(&window[at..read], seed);
-            if matches!(header, Ok(_) | Err(FrameError::Length(_)))
-                && let Some(rest) = map.bytes(limit).get(here..)
-                && let Ok(header) = FrameHeader::decode(rest, seed)
+            let room = source.end() - here;
+            if let Ok(header) = FrameHeader::decode_within(&window[at..read], room, seed)
                 && header.lsn >= least
-                && header.payload(rest).is_ok()
             {
-                return Some((here, header));
+                let frame = FRAME_HEADER_BYTES + header.stored_len as usize;
+                match source.get(here..here + frame) {
+                    Ok(frame) if header.payload(frame).is_ok() => return Ok(Some((here, header))),
+                    Ok(_) | Err(Trouble::Unreadable) => {}
+                    Err(Trouble::Failed(e)) => return Err(e),
+                }
             }
         }
-        if read < len || len < window.len() {
-            return None;
+        if read < len || len < WINDOW {
+            return Ok(None);
         }
         start += places.next_multiple_of(FRAME_ALIGN);
     }
-    None
+    Ok(None)
+}
+
+/// Reads what there is at `offset`, with zeros for what the disk cannot read.
+pub(crate) fn read_around(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    match file.read_at(buffer, offset) {
+        Err(e) if is_unreadable(&e) => {}
+        read => return read,
+    }
+    let mut read = 0;
+    while read < buffer.len() {
+        let at = offset + read as u64;
+        let into_page = usize::try_from(at % PAGE as u64).unwrap_or(0);
+        let len = (PAGE - into_page).min(buffer.len() - read);
+        let page = &mut buffer[read..read + len];
+        match file.read_at(page, at) {
+            Ok(n) if n < len => return Ok(read + n),
+            Ok(_) => {}
+            Err(e) if is_unreadable(&e) => page.fill(0),
+            Err(e) => return Err(e),
+        }
+        read += len;
+    }
+    Ok(read)
+}
+
+/// The place behind the last byte in `range` of a file that is not zero.
+pub(crate) fn last_used(file: &dyn DiskFile, range: Range<usize>) -> io::Result<Option<usize>> {
+    let mut window = vec![0; WINDOW.min(range.len())];
+    let mut end = range.end;
+    while end > range.start {
+        let start = end.saturating_sub(WINDOW).max(range.start);
+        let read = read_around(file, &mut window[..end - start], start as u64)?;
+        if let Some(last) = window[..read].iter().rposition(|&b| b != 0) {
+            return Ok(Some(start + last + 1));
+        }
+        end = start;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::survivor;
-    use crate::{sample::LaneWriter, segment::map::SegmentMap};
+    use super::{WINDOW, last_used, survivor};
+    use crate::{
+        disk::{Disk as _, RealDisk},
+        sample::LaneWriter,
+        segment::window::Copies,
+    };
     use forebay_record::{LaneId, Lsn, resync};
+    use std::fs;
 
     #[test]
     fn windows_find_what_a_search_of_the_whole_finds() {
@@ -61,17 +118,39 @@ mod tests {
             lane.frame(1, "t", &[(event, None)]);
         }
         lane.commit();
-        let map = SegmentMap::open(&lane.segment_path(1)).expect("a segment");
+        let path = lane.segment_path(1);
+        let file = RealDisk.open_read(&path).expect("a segment");
+        let bytes = fs::read(&path).expect("a segment");
         let (end, ..) = lane.stand();
-        assert!(end > 2 * super::WINDOW - 200_000, "more than one window: {end}");
-        for position in (0..end).step_by(9973).chain([super::WINDOW - 1, super::WINDOW, end - 1]) {
+        assert!(end > 2 * WINDOW - 200_000, "more than one window: {end}");
+        for position in (0..end).step_by(9973).chain([WINDOW - 1, WINDOW, end - 1]) {
             for (limit, least) in [(end, Lsn(0)), (end, Lsn(150)), (end / 2, Lsn(1)), (end / 2 + 3, Lsn(90))]
             {
-                let whole = resync(map.bytes(limit), map.header().salt, position as u64, least);
+                let whole = resync(&bytes[..limit], lane.header.salt, position as u64, least);
                 let expected =
                     whole.map(|frame| (usize::try_from(frame.position).expect("small"), frame.header));
-                assert_eq!(survivor(&map, limit, position, least), expected, "{position} {limit} {least:?}");
+                let mut source = Copies::of(&*file).expect("a length");
+                source.cut(limit);
+                let found = survivor(&mut source, &*file, lane.header.salt, position, least);
+                assert_eq!(found.expect("readable"), expected, "{position} {limit} {least:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_last_used_byte_is_found_in_any_window() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        for at in [0, 1, 4095, WINDOW - 1, WINDOW, 2 * WINDOW + 77] {
+            let mut bytes = vec![0; 3 * WINDOW];
+            bytes[at] = 1;
+            fs::write(&path, &bytes).expect("written");
+            let file = RealDisk.open_read(&path).expect("a file");
+            for end in [bytes.len(), at + 1] {
+                assert_eq!(last_used(&*file, 0..end).expect("readable"), Some(at + 1));
+            }
+            assert_eq!(last_used(&*file, at + 1..bytes.len()).expect("readable"), None);
+            assert_eq!(last_used(&*file, 0..at).expect("readable"), None);
         }
     }
 }

@@ -8,10 +8,13 @@
 //! * Positions, lsns and sequences only rise: no record is ever found twice.
 //! * Where the [`Goal`] is known, no byte behind the last frame before it is looked at.
 
-use crate::index::{Index, Summary};
+use crate::{
+    index::{Index, Summary},
+    segment::window::{Source, Trouble},
+};
 use forebay_record::{
     CheckedFrame, Damage, FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameKind, LossSummary, Lsn, Payload,
-    PayloadError, SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq, Watermark, resync,
+    PayloadError, SEGMENT_HEADER_BYTES, Seed, SegmentHeader, Seq, Watermark,
 };
 use std::{fmt, ops::Range};
 
@@ -24,6 +27,8 @@ pub enum Flaw {
     Payload(PayloadError),
     /// Nothing is there, but the lane's next frames say that there was.
     Missing,
+    /// The disk cannot read the bytes.
+    Unreadable,
 }
 
 impl fmt::Display for Flaw {
@@ -32,6 +37,7 @@ impl fmt::Display for Flaw {
             Flaw::Frame(damage) => damage.fmt(f),
             Flaw::Payload(e) => e.fmt(f),
             Flaw::Missing => f.write_str("no frame where there was one: the bytes are gone"),
+            Flaw::Unreadable => f.write_str("the disk cannot read these bytes"),
         }
     }
 }
@@ -100,9 +106,9 @@ impl Found {
         self.position + FRAME_HEADER_BYTES + self.header.stored_len as usize
     }
 
-    /// The payload in the segment's bytes.
-    pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.position + FRAME_HEADER_BYTES..self.end()).unwrap_or_default()
+    /// Its own bytes in the segment.
+    pub(crate) fn bytes(&self) -> Range<usize> {
+        self.position..self.end()
     }
 }
 
@@ -130,14 +136,11 @@ pub(crate) enum Find {
 /// Which payloads are checked.
 pub(crate) type Want<'w> = &'w dyn Fn(&FrameHeader) -> bool;
 
-/// Finds the next frame behind a position, with at least this lsn, that stands whole.
-pub(crate) type Survivors<'s> = &'s dyn Fn(usize, Lsn) -> Option<(usize, FrameHeader)>;
-
 /// The frames of one segment from a place on.
 #[derive(Clone, Debug)]
-pub(crate) struct Track<'a> {
-    /// The segment from its first byte, cut where reading must stop.
-    pub(crate) bytes: &'a [u8],
+pub(crate) struct Track<S> {
+    /// The segment from its first byte, up to where reading must stop.
+    pub(crate) bytes: S,
     pub(crate) salt: u64,
     pub(crate) place: Place,
     pub(crate) goal: Option<Goal>,
@@ -147,26 +150,19 @@ enum Stop {
     Nothing,
     /// A frame in its place whose payload is damaged: the one behind it is known.
     Spoilt(Box<Found>, Flaw),
-    Unknown(Damage),
+    Unknown(Flaw),
 }
 
-impl<'a> Track<'a> {
+impl<S: Source> Track<S> {
     /// The next frame, or what stands in its way. `want` says whose payload is to be checked.
-    pub(crate) fn next(&mut self, want: Want<'_>) -> Find {
-        let (bytes, salt) = (self.bytes, self.salt);
-        self.next_among(want, &|from, least| {
-            let frame = resync(bytes, salt, from as u64, least)?;
-            Some((usize::try_from(frame.position).ok()?, frame.header))
-        })
-    }
-
-    /// As [`Track::next`], where looking through all of `bytes` for what survived damage is not allowed:
-    /// `survivors` does that.
-    pub(crate) fn next_among(&mut self, want: Want<'_>, survivors: Survivors<'_>) -> Find {
+    ///
+    /// # Errors
+    /// When bytes cannot be had and it is not because of damage; asking again tries again.
+    pub(crate) fn next(&mut self, want: Want<'_>) -> Result<Find, S::Error> {
         if self.goal.is_some_and(|goal| self.place.lsn >= goal.lsn) {
-            return Find::End;
+            return Ok(Find::End);
         }
-        match self.look(want) {
+        match self.look(want)? {
             Ok((found, after)) => {
                 self.place = after;
                 if found.header.kind == FrameKind::Seal {
@@ -174,79 +170,107 @@ impl<'a> Track<'a> {
                     let Place { lsn, seq, prev_crc, .. } = after;
                     self.goal = Some(Goal { lsn, seq, prev_crc, exact: true });
                 }
-                Find::Frame(found)
+                Ok(Find::Frame(found))
             }
             Err(Stop::Spoilt(found, flaw)) => {
                 let before = self.place;
                 self.place = after(before, &found, None);
-                Find::Damage(self.extent(before, flaw))
+                Ok(Find::Damage(self.extent(before, flaw)))
             }
-            Err(Stop::Nothing) => self.recover(Flaw::Missing, survivors),
-            Err(Stop::Unknown(damage)) => self.recover(Flaw::Frame(damage), survivors),
+            Err(Stop::Nothing) => self.recover(Flaw::Missing),
+            Err(Stop::Unknown(flaw)) => self.recover(flaw),
         }
     }
 
-    fn look(&self, want: Want<'_>) -> Result<(Found, Place), Stop> {
+    /// The payload of a frame that was found.
+    pub(crate) fn payload(&mut self, found: &Found) -> Result<&[u8], Trouble<S::Error>> {
+        Ok(self.bytes.get(found.bytes())?.get(FRAME_HEADER_BYTES..).unwrap_or_default())
+    }
+
+    fn look(&mut self, want: Want<'_>) -> Result<Result<(Found, Place), Stop>, S::Error> {
+        match self.check(want) {
+            Ok(found) => Ok(Ok(found)),
+            Err(Trouble::Unreadable) => Ok(Err(Stop::Unknown(Flaw::Unreadable))),
+            Err(Trouble::Failed(Failure::Stop(stop))) => Ok(Err(stop)),
+            Err(Trouble::Failed(Failure::Read(e))) => Err(e),
+        }
+    }
+
+    fn check(&mut self, want: Want<'_>) -> Result<(Found, Place), Trouble<Failure<S::Error>>> {
+        let stop = |stop| Trouble::Failed(Failure::Stop(stop));
+        let unknown = |damage| stop(Stop::Unknown(Flaw::Frame(damage)));
+        let read = |trouble| match trouble {
+            Trouble::Unreadable => Trouble::Unreadable,
+            Trouble::Failed(e) => Trouble::Failed(Failure::Read(e)),
+        };
         let Place { position, lsn, seq, prev_crc } = self.place;
-        let rest = self.bytes.get(position..).filter(|rest| !rest.is_empty()).ok_or(Stop::Nothing)?;
-        let header =
-            FrameHeader::decode(rest, Seed { salt: self.salt, position: position as u64 }).map_err(|e| {
-                match e {
-                    FrameError::Zero => Stop::Nothing,
-                    e => Stop::Unknown(Damage::Frame(e)),
-                }
-            })?;
-        let encoded = rest.first_chunk().ok_or(Stop::Nothing)?;
-        let found = Found { position, header, chain_crc: FrameHeader::chain_crc(encoded) };
+        let head = self.bytes.get(position..position.saturating_add(FRAME_HEADER_BYTES)).map_err(read)?;
+        let Some(encoded) = head.first_chunk::<FRAME_HEADER_BYTES>().copied() else {
+            return Err(if head.is_empty() { stop(Stop::Nothing) } else { unknown(short()) });
+        };
+        let room = self.bytes.end() - position;
+        let seed = Seed { salt: self.salt, position: position as u64 };
+        let header = FrameHeader::decode_within(&encoded, room, seed).map_err(|e| match e {
+            FrameError::Zero => stop(Stop::Nothing),
+            e => unknown(Damage::Frame(e)),
+        })?;
+        let found = Found { position, header, chain_crc: FrameHeader::chain_crc(&encoded) };
         if header.lsn != lsn {
-            return Err(Stop::Unknown(Damage::Lsn { expected: lsn, found: header.lsn }));
+            return Err(unknown(Damage::Lsn { expected: lsn, found: header.lsn }));
         }
         if header.first_seq != seq {
-            return Err(Stop::Unknown(Damage::Sequence { expected: seq, found: header.first_seq }));
+            return Err(unknown(Damage::Sequence { expected: seq, found: header.first_seq }));
         }
         if header.prev_crc != prev_crc {
-            return Err(Stop::Unknown(Damage::Chain { expected: prev_crc, found: header.prev_crc }));
+            return Err(unknown(Damage::Chain { expected: prev_crc, found: header.prev_crc }));
         }
-        let loss = match header.kind {
+        let mut after_loss = None;
+        if header.kind == FrameKind::Loss {
             // What a loss stands for is in its payload: without it the place behind is unknown.
-            FrameKind::Loss => Some(loss(&header, rest).map_err(|e| Stop::Unknown(Damage::Frame(e)))?),
-            _ => None,
-        };
-        if loss.is_none() && want(&header) {
-            check_payload(&header, rest).map_err(|flaw| Stop::Spoilt(Box::new(found), flaw))?;
+            let frame = self.bytes.get(found.bytes()).map_err(read)?;
+            after_loss = Some(loss(&header, frame).map_err(|e| unknown(Damage::Frame(e)))?);
+        } else if want(&header) {
+            let flaw = match self.bytes.get(found.bytes()) {
+                Ok(frame) => check_payload(&header, frame).err(),
+                Err(Trouble::Unreadable) => Some(Flaw::Unreadable),
+                Err(Trouble::Failed(e)) => return Err(Trouble::Failed(Failure::Read(e))),
+            };
+            if let Some(flaw) = flaw {
+                return Err(stop(Stop::Spoilt(Box::new(found), flaw)));
+            }
         }
-        Ok((found, after(self.place, &found, loss)))
+        Ok((found, after(self.place, &found, after_loss)))
     }
 
     /// Goes on behind damage whose end is not known.
-    fn recover(&mut self, flaw: Flaw, survivors: Survivors<'_>) -> Find {
+    fn recover(&mut self, flaw: Flaw) -> Result<Find, S::Error> {
         let before = self.place;
         let bound =
             self.goal.unwrap_or(Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), prev_crc: 0, exact: false });
         let mut from = before.position;
-        while let Some((position, frame)) = survivors(from, before.lsn.next()) {
+        while let Some((position, frame)) = self.bytes.survivor(self.salt, from, before.lsn.next())? {
             from = position;
             if frame.lsn < bound.lsn && (before.seq..=bound.seq).contains(&frame.first_seq) {
                 let (lsn, seq, prev_crc) = (frame.lsn, frame.first_seq, frame.prev_crc);
                 self.place = Place { position, lsn, seq, prev_crc };
-                return Find::Damage(self.extent(before, flaw));
+                return Ok(Find::Damage(self.extent(before, flaw)));
             }
         }
+        let end = self.bytes.end();
         if !bound.exact {
             // Nothing says that there was more here; what lies between the segments is the caller's.
-            return match flaw {
+            return Ok(match flaw {
                 Flaw::Missing => Find::End,
                 flaw => {
-                    self.place.position = self.bytes.len();
+                    self.place.position = end;
                     let extent = self.extent(before, flaw);
                     self.goal = Some(Goal { lsn: before.lsn, ..bound });
                     Find::Damage(extent)
                 }
-            };
+            });
         }
-        self.place =
-            Place { position: self.bytes.len(), lsn: bound.lsn, seq: bound.seq, prev_crc: bound.prev_crc };
-        Find::Damage(self.extent(before, flaw))
+        self.place = Place { position: end, lsn: bound.lsn, seq: bound.seq, prev_crc: bound.prev_crc };
+        Ok(Find::Damage(self.extent(before, flaw)))
     }
 
     fn extent(&self, before: Place, flaw: Flaw) -> Extent {
@@ -260,6 +284,16 @@ impl<'a> Track<'a> {
             flaw,
         }
     }
+}
+
+/// Why a frame could not be had.
+enum Failure<E> {
+    Stop(Stop),
+    Read(E),
+}
+
+fn short() -> Damage {
+    Damage::Frame(FrameError::Short)
 }
 
 fn after(place: Place, found: &Found, loss: Option<LossSummary>) -> Place {
@@ -288,11 +322,11 @@ pub(crate) fn check_payload(header: &FrameHeader, frame: &[u8]) -> Result<(), Fl
 }
 
 /// A found frame as record's walk would give it, its payload not checked again.
-pub(crate) fn as_checked<'a>(found: &Found, bytes: &'a [u8]) -> CheckedFrame<'a> {
+pub(crate) fn as_checked<'a>(found: &Found, payload: &'a [u8]) -> CheckedFrame<'a> {
     CheckedFrame {
         position: found.position as u64,
         header: found.header,
-        payload: found.payload(bytes),
+        payload,
         chain_crc: found.chain_crc,
     }
 }

@@ -11,18 +11,19 @@ mod tests;
 
 use crate::{
     ReadError, Store, StoreIdError,
+    disk::{Disk, RealDisk},
     index::{Index, IndexError},
     lane_view::{LaneView, SegmentFlaw},
+    store_id::is_locked,
     survey::{self, Hole, Part, Surveyed},
 };
 use forebay_record::{LaneId, SegmentId, Watermark};
 use serde::{Serialize, Serializer};
 use std::{
     fmt,
-    fs::{self, File},
-    io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How far a verification has come.
@@ -208,8 +209,23 @@ pub(crate) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -
 /// # Errors
 /// When there is no store, or a file cannot be read. Damage is not an error: it is in the report.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport, VerifyError> {
-    let store = Store::open(dir)?;
-    let live = is_live(dir).map_err(ReadError::of("look at the lock of", dir))?;
+    // Before the lock: a folder without a store is said to be one.
+    Store::open(dir)?;
+    let live = is_locked(dir).map_err(ReadError::of("look at the lock of", dir))?;
+    verify_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), dir, live, progress)
+}
+
+/// As [`verify`], on another disk than the machine's own. `live`: somebody writes the store.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    live: bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport, VerifyError> {
+    let store = Store::open_on(Arc::clone(disk), dir)?;
     let lanes = store.lanes()?;
     let mut done = 0;
     let mut views: Vec<LaneView> = lanes.into_iter().map(|lane| store.view(lane)).collect();
@@ -271,7 +287,7 @@ fn strangers(view: &mut LaneView, newest: Option<SegmentId>) -> Result<Vec<Damag
     for id in view.segments()?.into_iter().filter(|&id| newest.is_none_or(|newest| id > newest)) {
         if let Some(Err(flaw @ SegmentFlaw::Foreign(_))) = view.header(id)? {
             let file = view.segment_path(id);
-            let bytes = 0..fs::metadata(&file).map_or(0, |m| m.len());
+            let bytes = 0..view.disk().len(&file).unwrap_or(0);
             let what = format!("{flaw}; move it out of this data directory");
             found.push(DamageReport { file, bytes, lsns: 0..0, seqs: 0..0, records_lost: 0, what });
         }
@@ -305,7 +321,7 @@ pub(crate) fn hole_damage(view: &LaneView, hole: &Hole, mark: &Watermark) -> Vec
     let reports = hole.files.iter().map(|(id, flaw)| {
         let file = view.segment_path(*id);
         let (lsns, seqs, records_lost) = lost.take().unwrap_or((0..0, 0..0, 0));
-        let bytes = 0..fs::metadata(&file).map_or(0, |m| m.len());
+        let bytes = 0..view.disk().len(&file).unwrap_or(0);
         let unknown = if hole.unknown { "; how many events it held is not known" } else { "" };
         DamageReport { file, bytes, lsns, seqs, records_lost, what: format!("{flaw}{unknown}") }
     });
@@ -349,8 +365,8 @@ impl LaneReport {
             seqs: seqs.clone(),
         }));
         if !live && !segment.complete {
-            let len = segment.map.file_len().map_err(ReadError::of("read the length of", &file))?;
-            self.torn_tail = survey::tail(segment, len).map(|tail| TornTail {
+            let tail = survey::tail(segment).map_err(ReadError::of("read", &file))?;
+            self.torn_tail = tail.map(|tail| TornTail {
                 file: file.clone(),
                 bytes: tail.position as u64..(tail.position + tail.bytes) as u64,
                 frames: tail.frames,
@@ -372,9 +388,16 @@ impl LaneReport {
 /// Is a segment's index as it should be? One that has not ended has none.
 pub(crate) fn index_state(view: &LaneView, segment: &Surveyed) -> Result<(), IndexError> {
     let path = view.index_path(segment.id);
-    Index::open(&path, segment.map.header())?;
-    if segment.extents.is_empty() && segment.index.encode() != Some(fs::read(&path).map_err(IndexError::Io)?)
-    {
+    Index::open(&**view.disk(), &path, segment.map.header())?;
+    if !segment.extents.is_empty() {
+        return Ok(());
+    }
+    let as_it_is = view.disk().open_read(&path).and_then(|file| {
+        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    });
+    if segment.index.encode() != Some(as_it_is.map_err(IndexError::Io)?) {
         return Err(IndexError::Damaged("it does not agree with the segment"));
     }
     Ok(())
@@ -386,20 +409,7 @@ fn used_bytes(view: &mut LaneView) -> Result<u64, ReadError> {
     let sizes = ids.iter().map(|&id| match id {
         _ if id > mark.segment => 0,
         _ if id == mark.segment => mark.end,
-        _ => fs::metadata(view.segment_path(id)).map_or(0, |m| m.len()),
+        _ => view.disk().len(&view.segment_path(id)).unwrap_or(0),
     });
     Ok(sizes.sum())
-}
-
-/// Does a process hold the data directory's lock? Tried, and let go at once.
-fn is_live(dir: &Path) -> io::Result<bool> {
-    let file = match File::open(dir.join("lock")) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        file => file?,
-    };
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(e) => Err(e.into()),
-    }
 }

@@ -1,35 +1,43 @@
 //! A lane's watermark file: how far the lane is durable, told to other processes and to recovery.
 //!
 //! The writer fills the older of two copies after each flush and before it wakes anyone; the file is
-//! mapped, so that costs a few stores. Readers take the newer valid copy.
+//! mapped, so that costs a few stores. Readers take the newer valid copy, through the file: a copy that the
+//! disk cannot read, or a file that somebody cut, is one copy less and never a SIGBUS.
 //!
 //! # Invariants
 //! * A copy is written after the flush it names: it may be old, it is never ahead.
 //! * One valid copy stands at all times; a torn one fails its checksum.
-#![expect(unsafe_code, reason = "reads a map that another process writes, by atomic words")]
+//! * What readers may look at follows from a watermark, as a [`Limit`], and from nothing else.
+
+mod durable;
+mod proven;
+
+pub(crate) use durable::Durable;
+pub use durable::Limit;
 
 use crate::{
-    disk::{Disk, DiskMap},
+    disk::{Disk, DiskFile, DiskMap, RealDisk, is_unreadable},
     layout,
 };
 use forebay_record::{WATERMARK_BYTES, Watermark};
-use memmap2::{MmapOptions, MmapRaw};
 use std::{
-    fs::File,
     io,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{Ordering, fence},
 };
 
-/// Where the second copy lies: on a page of its own.
-const SECOND: usize = 4096;
+/// Where the copies lie: each on a page of its own.
+const COPIES: [u64; 2] = [0, 4096];
 /// Size of the file.
 const FILE_BYTES: usize = 8192;
+/// How often both copies are read before the watermark counts as lost: the writer may be filling one while
+/// the other is read, and the other way round.
+const TRIES: usize = 4;
 
 /// Follows a lane's watermark, also while another process writes it.
 #[derive(Debug)]
 pub struct WatermarkReader {
-    map: MmapRaw,
+    file: Box<dyn DiskFile>,
     newest: Option<Watermark>,
 }
 
@@ -37,48 +45,50 @@ impl WatermarkReader {
     /// Opens the watermark of the lane in `lane_dir`; `None` if it has none yet.
     ///
     /// # Errors
-    /// When the file exists and cannot be opened or mapped.
+    /// When the file exists and cannot be opened.
     pub fn open(lane_dir: &Path) -> io::Result<Option<WatermarkReader>> {
-        let path = layout::watermark_path(lane_dir);
-        let file = match File::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        if file.metadata()?.len() < FILE_BYTES as u64 {
-            return Ok(None); // Being made right now.
+        WatermarkReader::open_on(&RealDisk, lane_dir)
+    }
+
+    /// As [`WatermarkReader::open`], on another disk than the machine's own.
+    pub(crate) fn open_on(disk: &dyn Disk, lane_dir: &Path) -> io::Result<Option<WatermarkReader>> {
+        match disk.open_read(&layout::watermark_path(lane_dir)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => Ok(Some(WatermarkReader { file: file?, newest: None })),
         }
-        let map = MmapOptions::new().len(FILE_BYTES).map_raw_read_only(&file)?;
-        Ok(Some(WatermarkReader { map, newest: None }))
     }
 
     /// The newest watermark seen so far; `None` while nothing was ever durable. Never goes back.
     pub fn read(&mut self) -> Option<Watermark> {
-        let copies = [0, SECOND].map(|at| Watermark::decode(&self.copy(at)));
+        for _ in 0..TRIES {
+            let copies = COPIES.map(|at| self.copy(at));
+            let newest = Watermark::newer(copies[0], copies[1]);
+            self.newest = Watermark::newer(newest, self.newest);
+            if newest.is_some() {
+                break;
+            }
+        }
         // Pairs with the fence in `DiskMap::publish`: the frames named are read after their watermark.
         fence(Ordering::Acquire);
-        let newest = Watermark::newer(copies[0], copies[1]);
-        self.newest = Watermark::newer(newest, self.newest);
         self.newest
     }
 
-    fn copy(&self, at: usize) -> [u8; WATERMARK_BYTES] {
+    /// As [`WatermarkReader::read`], as what a [`Limit`] can be taken from.
+    pub(crate) fn durable(&mut self) -> Option<Durable> {
+        self.read().map(Durable::told)
+    }
+
+    fn copy(&self, at: u64) -> Option<Watermark> {
         let mut bytes = [0; WATERMARK_BYTES];
-        for (i, word) in bytes.chunks_exact_mut(8).enumerate() {
-            // SAFETY: `at` is 0 or 4096 and the copy's words lie within the 8192 mapped bytes, aligned to
-            // 8 as the map is to a page.
-            let from = unsafe { self.map.as_ptr().add(at + i * 8) };
-            // SAFETY: a live, aligned word of the map; atomic, since the writer stores it concurrently.
-            // The map is read-only and a load never writes.
-            let from = unsafe { &*from.cast::<AtomicU64>() };
-            word.copy_from_slice(&from.load(Ordering::Relaxed).to_ne_bytes());
-        }
-        bytes
+        // One that cannot be read is as good as one that is torn: the other one, or the frames, tell.
+        self.file.read_exact_at(&mut bytes, at).ok()?;
+        Watermark::decode(&bytes)
     }
 }
 
 /// Writes a lane's watermark.
 pub(crate) struct WatermarkFile {
-    file: Box<dyn crate::disk::DiskFile>,
+    file: Box<dyn DiskFile>,
     map: Box<dyn DiskMap>,
     newest: Option<Watermark>,
 }
@@ -102,10 +112,8 @@ impl WatermarkFile {
                 file
             }
         };
-        let mut copies = [[0; WATERMARK_BYTES]; 2];
-        file.read_at(&mut copies[0], 0)?;
-        file.read_at(&mut copies[1], SECOND as u64)?;
-        let newest = Watermark::newer(Watermark::decode(&copies[0]), Watermark::decode(&copies[1]));
+        let copies = [read_or_clear(&*file, COPIES[0])?, read_or_clear(&*file, COPIES[1])?];
+        let newest = Watermark::newer(copies[0], copies[1]);
         let map = file.map(FILE_BYTES as u64)?;
         Ok(WatermarkFile { file, map, newest })
     }
@@ -118,8 +126,8 @@ impl WatermarkFile {
     /// Publishes `watermark`; its count is set here.
     pub(crate) fn publish(&mut self, mut watermark: Watermark) {
         watermark.count = self.newest.map_or(0, |w| w.count) + 1;
-        let at = if watermark.count.is_multiple_of(2) { 0 } else { SECOND };
-        self.map.publish(at, &watermark.encode());
+        let at = if watermark.count.is_multiple_of(2) { 0 } else { COPIES[1] };
+        self.map.publish(usize::try_from(at).expect("at most 4096"), &watermark.encode());
         self.newest = Some(watermark);
     }
 
@@ -127,4 +135,27 @@ impl WatermarkFile {
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// A copy to begin with. One that the disk cannot read is written over, in place since readers have the file
+/// open: storing into its page through the map would otherwise kill the process.
+fn read_or_clear(file: &dyn DiskFile, at: u64) -> io::Result<Option<Watermark>> {
+    let mut page = [0; FILE_BYTES / 2];
+    for tried in 1.. {
+        match file.read_exact_at(&mut page, at) {
+            // A disk may stutter: one bad answer is not enough to give the copy up.
+            Err(e) if is_unreadable(&e) && tried < TRIES => {}
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(at, %error, "a copy of a lane's watermark cannot be read: it is written anew");
+                file.write_at(&[0; FILE_BYTES / 2], at)?;
+                file.flush()?;
+                return Ok(None);
+            }
+            read => {
+                read?;
+                break;
+            }
+        }
+    }
+    Ok(page.first_chunk().and_then(Watermark::decode))
 }

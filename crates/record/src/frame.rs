@@ -279,6 +279,15 @@ impl FrameHeader {
     /// # Errors
     /// Why these bytes are not a frame of this segment at this position.
     pub fn decode(bytes: &[u8], seed: Seed) -> Result<FrameHeader, FrameError> {
+        FrameHeader::decode_within(bytes, bytes.len(), seed)
+    }
+
+    /// As [`FrameHeader::decode`], where `bytes` may end behind the header and the frame has `room` bytes to
+    /// fit into.
+    ///
+    /// # Errors
+    /// Why these bytes are not a frame of this segment at this position.
+    pub fn decode_within(bytes: &[u8], room: usize, seed: Seed) -> Result<FrameHeader, FrameError> {
         let b: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameError::Short)?;
         let u32_at = |i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
         let u64_at = |i: usize| u64::from(u32_at(i)) | u64::from(u32_at(i + 4)) << 32;
@@ -320,7 +329,7 @@ impl FrameHeader {
         if header.raw_len != header.stored_len {
             return Err(unknown("compression (raw length)", header.raw_len.into()));
         }
-        if bytes.len() - FRAME_HEADER_BYTES < header.stored_len as usize {
+        if room.saturating_sub(FRAME_HEADER_BYTES) < header.stored_len as usize {
             return Err(FrameError::Length(header.stored_len));
         }
         Ok(header)

@@ -5,38 +5,55 @@ use crate::{
     Filter, Frame, Gap, GapReason, ReadError, Step,
     index::{Posting, Waypoint},
     lane_view::Successor,
-    segment::map::SegmentMap,
-    survivors::survivor,
+    segment::{
+        map::SegmentMap,
+        window::{Source as _, Trouble, Windows},
+    },
     track::{Extent, Find, Found, Goal, Place, Track, check_payload},
+    watermark::{Durable, Limit},
 };
 use forebay_record::{
-    FRAME_HEADER_BYTES, FrameHeader, FrameKind, LaneId, Lsn, Payload, Seed, SegmentId, Seq, Watermark,
+    FRAME_HEADER_BYTES, FrameHeader, FrameKind, LaneId, Lsn, Payload, Seed, SegmentId, Seq,
 };
-use std::{path::Path, sync::Arc, vec};
+use std::{fmt, io, path::Path, sync::Arc};
 
-#[derive(Debug)]
 pub(super) struct Here {
     lane: LaneId,
-    map: Arc<SegmentMap>,
+    bytes: Windows,
     place: Place,
     goal: Goal,
-    /// Bytes that may be touched.
-    limit: usize,
     /// Nothing is written here any more.
     complete: bool,
     /// The frames to visit, where an index said which; else all are walked.
-    postings: Option<vec::IntoIter<Posting>>,
+    postings: Option<Postings>,
+}
+
+#[derive(Debug)]
+struct Postings {
+    all: Vec<Posting>,
+    /// The next one to visit.
+    at: usize,
+}
+
+impl fmt::Debug for Here {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Here")
+            .field("segment", &self.id())
+            .field("place", &self.place)
+            .field("goal", &self.goal)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Here {
-    /// At the start of a segment. Nothing may be touched until one of the methods below has said how far.
+    /// At the start of a segment. Nothing can be read until one of the methods below has said how far.
     pub(super) fn new(lane: LaneId, map: Arc<SegmentMap>, goal: Goal) -> Here {
         let place = Place::first(map.header());
-        Here { lane, map, place, goal, limit: 0, complete: false, postings: None }
+        Here { lane, bytes: Windows::new(map), place, goal, complete: false, postings: None }
     }
 
     pub(super) fn id(&self) -> SegmentId {
-        self.map.header().id
+        self.bytes.map().header().id
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -44,48 +61,54 @@ impl Here {
     }
 
     /// The watermark, which is in this segment, has moved.
-    pub(super) fn extend(&mut self, mark: &Watermark, dir: &Path) -> Result<(), ReadError> {
+    pub(super) fn extend(&mut self, mark: &Durable, dir: &Path) -> Result<(), ReadError> {
+        let Some(limit) = mark.limit(self.id()) else { return Ok(()) };
         self.goal = Goal::of_watermark(mark);
-        self.limit = usize::try_from(mark.end).unwrap_or(usize::MAX).min(self.file_len(dir)?);
-        Ok(())
+        self.bytes.extend(limit, true).map_err(ReadError::of("read the length of a segment in", dir))
     }
 
     /// The watermark has moved past this segment.
-    pub(super) fn complete(&mut self, successor: Option<&Successor>, dir: &Path) -> Result<(), ReadError> {
+    pub(super) fn complete(
+        &mut self,
+        mark: &Durable,
+        successor: Option<&Successor>,
+        dir: &Path,
+    ) -> Result<(), ReadError> {
+        let Some(limit) = mark.limit(self.id()) else { return Ok(()) };
         let open = Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), prev_crc: 0, exact: false };
-        self.complete_at(successor.map_or(open, |s| s.goal), successor.and_then(|s| s.failed_end), dir)
+        self.complete_at(limit, successor.map_or(open, |s| s.goal), successor.and_then(|s| s.failed_end), dir)
     }
 
     /// As [`Here::complete`], where the goal is known better.
     pub(super) fn complete_at(
         &mut self,
+        limit: Limit,
         goal: Goal,
         failed_end: Option<u64>,
         dir: &Path,
     ) -> Result<(), ReadError> {
-        let end = failed_end.map_or(usize::MAX, |end| usize::try_from(end).unwrap_or(usize::MAX));
         self.goal = goal;
-        self.limit = end.min(self.file_len(dir)?);
+        let limit = failed_end.map_or(limit, |end| limit.at_most(end));
+        // Where the last frame is not known the walk runs into bytes that may be cut off at this moment.
+        let extended = self.bytes.extend(limit, goal.exact);
+        extended.map_err(ReadError::of("read the length of a segment in", dir))?;
         self.complete = true;
         // Nobody writes here any more, so reading ahead does no harm. Out of a cold cache it gave 0.45 GB/s,
         // as the kernel's default did, where page by page gave 0.05 (a shared machine with two cores).
-        self.map.expect_sequential();
+        self.bytes.map().expect_sequential();
         Ok(())
-    }
-
-    fn file_len(&self, dir: &Path) -> Result<usize, ReadError> {
-        self.map.file_len().map_err(ReadError::of("read the length of a segment in", dir))
     }
 
     /// Visits these frames only.
     pub(super) fn follow(&mut self, postings: Vec<Posting>) {
-        self.postings = Some(postings.into_iter());
+        self.bytes.expect_single_frames();
+        self.postings = Some(Postings { all: postings, at: 0 });
     }
 
     /// Starts in the middle.
     pub(super) fn start_at(&mut self, waypoint: &Waypoint) {
         if let Ok(position) = usize::try_from(waypoint.position)
-            && position < self.limit
+            && position < self.bytes.end()
         {
             let Waypoint { lsn, seq, prev_crc, .. } = *waypoint;
             self.place = Place { position, lsn, seq, prev_crc };
@@ -93,12 +116,20 @@ impl Here {
     }
 
     /// The next step in this segment; `None` at its end, or at the watermark's.
-    pub(super) fn next(&mut self, filter: &Filter, next: &mut Seq, touched: &mut Touched) -> Option<Step> {
+    ///
+    /// # Errors
+    /// When the file cannot be read and it is not because of damage; asking again tries again.
+    pub(super) fn next(
+        &mut self,
+        filter: &Filter,
+        next: &mut Seq,
+        touched: &mut Touched,
+    ) -> io::Result<Option<Step>> {
         match self.postings.take() {
             None => self.walk(filter, next, touched),
             Some(mut postings) => {
                 let step = self.visit(&mut postings, filter, next, touched);
-                if step.is_none() {
+                if let Ok(None) = step {
                     *next = (*next).max(self.goal.seq);
                 }
                 self.postings = Some(postings);
@@ -107,14 +138,7 @@ impl Here {
         }
     }
 
-    fn walk(&mut self, filter: &Filter, next: &mut Seq, touched: &mut Touched) -> Option<Step> {
-        let map = Arc::clone(&self.map);
-        let mut track = Track {
-            bytes: map.bytes(self.limit),
-            salt: map.header().salt,
-            place: self.place,
-            goal: Some(self.goal),
-        };
+    fn walk(&mut self, filter: &Filter, next: &mut Seq, touched: &mut Touched) -> io::Result<Option<Step>> {
         let first = *next;
         let wanted = |header: &FrameHeader| {
             header.kind.holds_records()
@@ -122,23 +146,27 @@ impl Here {
                 && filter.wants_header(header)
         };
         loop {
-            let find = match self.complete {
-                // The unused bytes behind the last frame may be given back while we look.
-                true => track.next_among(&wanted, &|from, least| survivor(&map, self.limit, from, least)),
-                false => track.next(&wanted),
-            };
+            let before = self.place;
+            let salt = self.bytes.map().header().salt;
+            let mut track = Track { bytes: &mut self.bytes, salt, place: self.place, goal: Some(self.goal) };
+            let find = track.next(&wanted)?;
             self.place = track.place;
             match find {
-                Find::End => return None,
+                Find::End => return Ok(None),
                 Find::Damage(extent) => {
                     if let Some(gap) = self.gap(&extent, next) {
-                        return Some(Step::Gap(gap));
+                        return Ok(Some(Step::Gap(gap)));
                     }
                 }
                 Find::Frame(found) => {
                     touched.frames += 1;
-                    if let Some(step) = self.deliver(&found, filter, next, touched, wanted(&found.header)) {
-                        return Some(step);
+                    match self.deliver(&found, filter, next, touched, wanted(&found.header)) {
+                        Ok(Some(step)) => return Ok(Some(step)),
+                        Ok(None) => {}
+                        Err(e) => {
+                            self.place = before;
+                            return Err(e);
+                        }
                     }
                 }
             }
@@ -146,91 +174,108 @@ impl Here {
     }
 
     fn visit(
-        &self,
-        postings: &mut vec::IntoIter<Posting>,
+        &mut self,
+        postings: &mut Postings,
         filter: &Filter,
         next: &mut Seq,
         touched: &mut Touched,
-    ) -> Option<Step> {
-        for posting in postings {
+    ) -> io::Result<Option<Step>> {
+        while let Some(posting) = postings.all.get(postings.at) {
             let end = posting.seq.plus(posting.records);
-            if end <= *next {
-                continue;
-            }
-            touched.frames += 1;
-            match self.read(&posting) {
-                Some(found) => {
-                    if let Some(step) = self.deliver(&found, filter, next, touched, true) {
-                        return Some(step);
+            if end > *next {
+                touched.frames += 1;
+                let step = match self.read(posting)? {
+                    Some(found) => self.deliver(&found, filter, next, touched, true)?,
+                    None => {
+                        let from = posting.seq.max(*next);
+                        *next = end;
+                        let reason = GapReason::Damage;
+                        Some(Step::Gap(Gap { lane: self.lane, from, to: end, reason }))
                     }
+                };
+                postings.at += 1;
+                if step.is_some() {
+                    return Ok(step);
                 }
-                None => {
-                    let from = posting.seq.max(*next);
-                    *next = end;
-                    return Some(Step::Gap(Gap {
-                        lane: self.lane,
-                        from,
-                        to: end,
-                        reason: GapReason::Damage,
-                    }));
-                }
+            } else {
+                postings.at += 1;
             }
         }
-        None
+        Ok(None)
     }
 
     /// The frame that a posting names, checked; `None` if it is damaged.
-    fn read(&self, posting: &Posting) -> Option<Found> {
-        let position = usize::try_from(posting.position).ok()?;
-        let rest = self.map.bytes(self.limit).get(position..)?;
-        let seed = Seed { salt: self.map.header().salt, position: posting.position };
-        let header = FrameHeader::decode(rest, seed).ok()?;
+    fn read(&mut self, posting: &Posting) -> io::Result<Option<Found>> {
+        let Ok(position) = usize::try_from(posting.position) else { return Ok(None) };
+        let seed = Seed { salt: self.bytes.map().header().salt, position: posting.position };
+        let room = self.bytes.end().saturating_sub(position);
+        let head = readable(self.bytes.get(position..position.saturating_add(FRAME_HEADER_BYTES)))?;
+        let Some(encoded) = head.and_then(|head| head.first_chunk::<FRAME_HEADER_BYTES>()) else {
+            return Ok(None);
+        };
+        let Ok(header) = FrameHeader::decode_within(encoded, room, seed) else { return Ok(None) };
+        let found = Found { position, header, chain_crc: FrameHeader::chain_crc(encoded) };
         let same = header.first_seq == posting.seq
             && header.event_count == posting.records
             && header.kind as u32 == posting.kind;
-        if !same || check_payload(&header, rest).is_err() {
-            return None;
+        if !same {
+            return Ok(None);
         }
-        let chain_crc = FrameHeader::chain_crc(rest.first_chunk::<FRAME_HEADER_BYTES>()?);
-        Some(Found { position, header, chain_crc })
+        let frame = readable(self.bytes.get(found.bytes()))?;
+        Ok(frame.and_then(|frame| check_payload(&header, frame).ok()).map(|()| found))
     }
 
     /// Hands out a frame whose payload was checked if it is `wanted`.
     fn deliver(
-        &self,
+        &mut self,
         found: &Found,
         filter: &Filter,
         next: &mut Seq,
         touched: &mut Touched,
         wanted: bool,
-    ) -> Option<Step> {
+    ) -> io::Result<Option<Step>> {
         let header = &found.header;
         let end = header.first_seq.plus(header.event_count);
         if !header.kind.holds_records() || end <= *next {
-            return None;
+            return Ok(None);
         }
         let from = header.first_seq.max(*next);
-        *next = end;
         if header.kind == FrameKind::Loss {
-            return Some(Step::Gap(Gap { lane: self.lane, from, to: end, reason: GapReason::Loss }));
+            *next = end;
+            return Ok(Some(Step::Gap(Gap { lane: self.lane, from, to: end, reason: GapReason::Loss })));
         }
         if !wanted {
-            return None;
+            *next = end;
+            return Ok(None);
         }
+        // It was just checked, so it is in the window.
+        let window = self.bytes.hold(&found.bytes()).ok_or_else(|| io::Error::other("a frame was lost"))?;
+        *next = end;
         touched.payload_bytes += u64::from(header.stored_len);
-        let payload = found.payload(self.map.bytes(self.limit));
-        let payload = Payload::parse(payload, header.event_count).ok()?;
+        let payload = window.get(found.bytes()).and_then(|frame| frame.get(FRAME_HEADER_BYTES..));
+        let Ok(payload) = Payload::parse(payload.unwrap_or_default(), header.event_count) else {
+            return Ok(None);
+        };
         if !filter.wants_payload(header, &payload) {
-            return None;
+            return Ok(None);
         }
         // Fits: the frame has 2³² records at most.
         let skip = u32::try_from(from.0 - header.first_seq.0).unwrap_or(u32::MAX);
-        Some(Step::Frame(Frame::new(Arc::clone(&self.map), *found, skip)))
+        Ok(Some(Step::Frame(Frame::new(self.id(), window, *found, skip))))
     }
 
     fn gap(&self, extent: &Extent, next: &mut Seq) -> Option<Gap> {
         let (from, to) = (Seq(extent.seqs.start).max(*next), Seq(extent.seqs.end));
         *next = (*next).max(to);
         (from < to).then_some(Gap { lane: self.lane, from, to, reason: GapReason::Damage })
+    }
+}
+
+/// Bytes, or nothing where the disk cannot read them.
+fn readable(bytes: Result<&[u8], Trouble<io::Error>>) -> io::Result<Option<&[u8]>> {
+    match bytes {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Trouble::Unreadable) => Ok(None),
+        Err(Trouble::Failed(e)) => Err(e),
     }
 }

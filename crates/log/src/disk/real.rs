@@ -1,16 +1,21 @@
 //! The machine's own file system.
-#![expect(unsafe_code, reason = "the memory map for writing; every other module sees only slices")]
+#![expect(unsafe_code, reason = "the memory maps; every other module sees only slices")]
 
-use super::{Disk, DiskFile, DiskMap, DiskView};
+use super::{Disk, DiskFile, DiskMap, DiskView, ReadMap};
+use crate::watermark::Limit;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::FallocateFlags;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    ops::Range,
     os::unix::fs::FileExt,
     path::Path,
     slice,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    },
 };
 
 /// Files as the operating system has them.
@@ -27,6 +32,19 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile::new(OpenOptions::new().read(true).write(true).open(path)?)))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = File::open(path)?;
+        // Behind the durable end may lie bytes that are still to be written: reading ahead would bring them
+        // into the cache in large folios. A hint: nothing depends on it.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
+        Ok(Box::new(RealFile::new(file)))
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        let metadata = fs::metadata(path)?;
+        if metadata.is_file() { Ok(metadata.len()) } else { Err(io::ErrorKind::IsADirectory.into()) }
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(dir) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -39,9 +57,12 @@ impl Disk for RealDisk {
         let Some(parent) = dir.parent() else { return Ok(()) };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         if dir.is_dir() {
-            // Who made it may have been killed before its name was durable. Not more than tried: the folder
-            // above may be one that this process must not read.
-            let _ = self.sync_dir(parent);
+            // Who made it, and those above it, may not have made the names durable: killed before, or a
+            // script. Not more than tried: a folder above may be one that this process must not read.
+            for above in parent.ancestors() {
+                let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+                let _ = self.sync_dir(above);
+            }
             return Ok(());
         }
         self.create_dir(parent)?;
@@ -165,6 +186,18 @@ impl DiskFile for RealFile {
         Ok(Box::new(CopyView(bytes)))
     }
 
+    fn read_map(&self) -> io::Result<Arc<dyn ReadMap>> {
+        let file = self.file.try_clone()?;
+        let len = usize::try_from(self.len()?).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        if len == 0 {
+            return Ok(Arc::new(RealReadMap { file, map: None }));
+        }
+        let map = MmapOptions::new().len(len).map_raw_read_only(&self.file)?;
+        // Before the first touch, for the same reason as in `open_read`.
+        let _ = map.advise(Advice::Random);
+        Ok(Arc::new(RealReadMap { file, map: Some(Arc::new(map)) }))
+    }
+
     fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>> {
         if self.len()? < len {
             // Touching mapped bytes behind the end of the file would kill the process.
@@ -192,6 +225,61 @@ struct CopyView(Vec<u8>);
 impl DiskView for CopyView {
     fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[derive(Debug)]
+struct RealReadMap {
+    file: File,
+    /// `None` of an empty file.
+    map: Option<Arc<MmapRaw>>,
+}
+
+impl ReadMap for RealReadMap {
+    fn window(&self, limit: Limit, range: Range<usize>) -> io::Result<Arc<dyn DiskView>> {
+        let Some(map) = &self.map else { return Ok(Arc::new(CopyView(Vec::new()))) };
+        // Asked anew: the unused end of a closed segment is given back at some time.
+        let len = usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX);
+        let end = range.end.min(limit.bytes()).min(map.len()).min(len);
+        let start = range.start.min(end);
+        if start < end {
+            // A bad sector shows here, as an error, where touching it would kill the process; so does a file
+            // that was cut just now.
+            let page = start - start % PAGE;
+            match map.advise_range(Advice::PopulateRead, page, end - page) {
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                    // Kernels before 5.14 cannot: what is read through the file can fail as well.
+                    let mut bytes = vec![0; end - start];
+                    self.file.read_exact_at(&mut bytes, start as u64)?;
+                    return Ok(Arc::new(CopyView(bytes)));
+                }
+                result => result?,
+            }
+        }
+        Ok(Arc::new(MapWindow { map: Arc::clone(map), start, end }))
+    }
+
+    fn expect_sequential(&self) {
+        // A hint: nothing depends on it.
+        let _ = self.map.as_ref().map(|map| map.advise(Advice::Sequential));
+    }
+}
+
+/// Bytes of a map, below a limit and in memory when this was made.
+struct MapWindow {
+    map: Arc<MmapRaw>,
+    start: usize,
+    end: usize,
+}
+
+impl DiskView for MapWindow {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `window` keeps `start` and `end` within the map.
+        let start = unsafe { self.map.as_ptr().add(self.start) };
+        // SAFETY: within the map, which lives as long as `self`. The range lies below a `Limit`, which only a
+        // durable watermark or a closed segment gives: nobody writes there any more. A bit that the disk flips
+        // is caught by the frames' checksums.
+        unsafe { slice::from_raw_parts(start, self.end - self.start) }
     }
 }
 

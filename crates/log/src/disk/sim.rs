@@ -14,6 +14,7 @@ mod file;
 mod inode;
 mod random;
 mod tests;
+mod view;
 mod world;
 
 pub(crate) use faults::{Fault, Faults, Struck};

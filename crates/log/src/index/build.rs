@@ -5,16 +5,13 @@ use super::{
     Waypoint, head_crc,
 };
 use crate::{
+    disk::Disk,
     filter::event_time_ms,
+    segment::window::{Source, Trouble},
     track::{Find, Goal, Place, Track, as_checked},
 };
 use forebay_record::{CheckedFrame, FrameHeader, FrameKind, Payload, SegmentHeader, crc32c};
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 /// Collects the frames of one segment and encodes their index.
 #[derive(Debug)]
@@ -219,13 +216,27 @@ impl IndexBuilder {
 /// Builds the index of a whole segment from its bytes (cut at its end); `None` if a frame of it is damaged:
 /// such a segment is walked, so that readers hear of the gap.
 pub(crate) fn build(bytes: &[u8], segment: &SegmentHeader, goal: Option<Goal>) -> Option<IndexBuilder> {
+    let Ok(built) = build_from(bytes, segment, goal);
+    built
+}
+
+/// As [`build`], wherever the segment's bytes come from.
+pub(crate) fn build_from<S: Source>(
+    bytes: S,
+    segment: &SegmentHeader,
+    goal: Option<Goal>,
+) -> Result<Option<IndexBuilder>, S::Error> {
     let mut builder = IndexBuilder::new(segment);
     let mut track = Track { bytes, salt: segment.salt, place: Place::first(segment), goal };
     loop {
-        match track.next(&|header: &FrameHeader| header.kind.holds_records()) {
-            Find::Frame(found) => builder.add(&as_checked(&found, bytes)),
-            Find::Damage(_) => return None,
-            Find::End => return Some(builder),
+        match track.next(&|header: &FrameHeader| header.kind.holds_records())? {
+            Find::Frame(found) => match track.payload(&found) {
+                Ok(payload) => builder.add(&as_checked(&found, payload)),
+                Err(Trouble::Unreadable) => return Ok(None),
+                Err(Trouble::Failed(e)) => return Err(e),
+            },
+            Find::Damage(_) => return Ok(None),
+            Find::End => return Ok(Some(builder)),
         }
     }
 }
@@ -234,11 +245,17 @@ pub(crate) fn build(bytes: &[u8], segment: &SegmentHeader, goal: Option<Goal>) -
 /// one. The folder is not synced: an index that a crash loses is built again.
 ///
 /// # Errors
-/// As the file system says.
-pub(crate) fn write(path: &Path, encoded: &[u8]) -> io::Result<()> {
+/// As the file system says; nothing is left beside.
+pub(crate) fn write(disk: &dyn Disk, path: &Path, encoded: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("idx.tmp");
-    let mut file = File::create(&beside)?;
-    file.write_all(encoded)?;
-    file.sync_data()?;
-    fs::rename(&beside, path)
+    let written = disk.create(&beside).and_then(|file| {
+        file.write_at(encoded, 0)?;
+        file.flush()?;
+        disk.rename(&beside, path)
+    });
+    if written.is_err() {
+        // What counts is the error above; what stays is removed at the next start.
+        let _ = disk.remove(&beside);
+    }
+    written
 }

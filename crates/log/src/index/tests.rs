@@ -3,6 +3,7 @@
 use super::{Index, IndexError, build, write};
 use crate::{
     Filter, RouteKey,
+    disk::RealDisk,
     sample::{LaneWriter, flip},
 };
 use bytes::Bytes;
@@ -31,7 +32,7 @@ fn sealed() -> (TempDir, LaneWriter, SegmentHeader) {
 #[test]
 fn a_route_names_its_frames_and_no_others() {
     let (_dir, lane, header) = sealed();
-    let index = Index::open(&lane.index_path(1), &header).expect("an index");
+    let index = Index::open(&RealDisk, &lane.index_path(1), &header).expect("an index");
     let token = RouteKey::Token(Bytes::from_static(b"lost"));
     for (filter, wanted) in
         [(project(2), 2), (project(3), 3), (Filter { routes: Some(vec![token]), ..Filter::all() }, 0)]
@@ -49,7 +50,7 @@ fn a_route_names_its_frames_and_no_others() {
 #[test]
 fn times_are_rounded_outward_and_never_leave_a_frame_out() {
     let (_dir, lane, header) = sealed();
-    let index = Index::open(&lane.index_path(1), &header).expect("an index");
+    let index = Index::open(&RealDisk, &lane.index_path(1), &header).expect("an index");
     for n in 0..30i64 {
         let filter = Filter { event_time_ms: Some(n * 10_500..=n * 10_500), ..Filter::all() };
         let got = index.postings(&filter).expect("postings");
@@ -64,7 +65,7 @@ fn times_are_rounded_outward_and_never_leave_a_frame_out() {
         lane.frame(1, "t", &[("x", Some(time))]);
     }
     lane.roll();
-    let index = Index::open(&lane.index_path(1), &header).expect("an index");
+    let index = Index::open(&RealDisk, &lane.index_path(1), &header).expect("an index");
     for (seq, time) in (0..).zip(times) {
         let filter = Filter { event_time_ms: Some(time..=time), ..Filter::all() };
         let got = index.postings(&filter).expect("postings");
@@ -79,13 +80,16 @@ fn a_flipped_bit_anywhere_is_never_believed() {
     let len = usize::try_from(fs::metadata(&path).expect("a file").len()).expect("small");
     for at in 0..len {
         flip(&path, at);
-        let read = Index::open(&path, &header).and_then(|index| index.postings(&Filter::all()));
+        let read = Index::open(&RealDisk, &path, &header).and_then(|index| index.postings(&Filter::all()));
         assert!(read.is_err(), "byte {at}");
         flip(&path, at);
     }
     for cut in [0, 1, 100, 143, 144, len - 1] {
         fs::write(&path, vec![0xff; cut]).expect("written");
-        assert!(matches!(Index::open(&path, &header), Err(IndexError::Damaged(_))), "cut at {cut}");
+        assert!(
+            matches!(Index::open(&RealDisk, &path, &header), Err(IndexError::Damaged(_))),
+            "cut at {cut}"
+        );
     }
 }
 
@@ -99,7 +103,7 @@ fn an_index_of_another_segment_generation_or_use_is_refused() {
         (SegmentHeader { id: forebay_record::SegmentId(2), ..header }, "segment id"),
         (SegmentHeader { base_seq: Seq(1), ..header }, "base"),
     ] {
-        let refused = Index::open(&path, &other).map(|_| ());
+        let refused = Index::open(&RealDisk, &path, &other).map(|_| ());
         assert!(matches!(refused, Err(IndexError::Other(w)) if w == what), "{what}: {refused:?}");
     }
 }
@@ -112,7 +116,7 @@ fn an_index_made_from_the_file_equals_the_one_made_while_writing() {
     let segment = fs::read(lane.segment_path(1)).expect("a segment");
     let built = build(&segment, &header, None).and_then(|built| built.encode()).expect("whole");
     assert_eq!(built, written);
-    write(&path, &built).expect("written");
+    write(&RealDisk, &path, &built).expect("written");
     assert!(!path.with_extension("idx.tmp").exists());
     let damaged = {
         flip(&lane.segment_path(1), 5000);

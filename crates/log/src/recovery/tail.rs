@@ -43,7 +43,8 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
     let mut sealed = false;
     loop {
         let before = track.place;
-        match track.next(&|_| true) {
+        let Ok(find) = track.next(&|_| true);
+        match find {
             Find::Frame(found) => {
                 proven = proven.max(found.header.durable_lsn);
                 last_ms = last_ms.max(found.header.received_at_ms);

@@ -2,11 +2,13 @@
 
 use super::{Repair, RepairError, RepairStep};
 use crate::{
-    disk::RealDisk,
+    disk::{Disk, DiskFile},
     index,
-    lane_view::{LaneView, SegmentFlaw},
+    lane_view::LaneView,
     layout,
+    segment::window::Copies,
     survey::{Hole, Surveyed},
+    survivors::{last_used, read_around},
     track::{Extent, Flaw, Goal},
     verify::range,
     watermark::WatermarkFile,
@@ -16,12 +18,13 @@ use forebay_record::{
     Predecessor, SEGMENT_HEADER_BYTES, Seed, SegmentHeader, SegmentId, Seq, Watermark, align_group, crc32c,
 };
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io,
     ops::Range,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
+
+/// Files are copied in pieces of this size.
+const COPY_BYTES: usize = 1 << 20;
 
 /// What a segment's next generation changes.
 pub(super) struct Rewrite {
@@ -35,13 +38,13 @@ pub(super) struct Rewrite {
 }
 
 impl Rewrite {
-    pub(super) fn of(segment: &Surveyed) -> Rewrite {
+    pub(super) fn of(segment: &Surveyed) -> io::Result<Rewrite> {
         let mut extents = segment.extents.clone();
         if let Some(last) = extents.last_mut() {
-            last.bytes.end = extent_end(segment, last);
+            last.bytes.end = extent_end(segment, last)?;
         }
         let header = *segment.map.header();
-        Rewrite {
+        Ok(Rewrite {
             segment: segment.id,
             header: SegmentHeader { generation: header.generation.saturating_add(1), ..header },
             extents,
@@ -49,23 +52,23 @@ impl Rewrite {
             complete: segment.complete,
             goal: segment.goal,
             limit: segment.limit,
-        }
+        })
     }
 }
 
 /// Where a loss frame in the place of the segment's last extent ends.
-fn extent_end(segment: &Surveyed, extent: &Extent) -> usize {
+fn extent_end(segment: &Surveyed, extent: &Extent) -> io::Result<usize> {
     if extent.bytes.end < segment.limit {
-        return extent.bytes.end;
+        return Ok(extent.bytes.end);
     }
     if let Some(end) = segment.durable_end {
         // The watermark says where the next frame is to start.
-        return usize::try_from(end).unwrap_or(usize::MAX);
+        return Ok(usize::try_from(end).unwrap_or(usize::MAX));
     }
     // To the segment's end, which is mostly zeros; or the file was cut short.
-    let bytes = segment.map.bytes(segment.limit).get(extent.bytes.clone()).unwrap_or_default();
-    let used = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-    align_group(extent.bytes.start + used.max(LossSummary::EXTENT_MIN))
+    let start = extent.bytes.start;
+    let used = last_used(segment.map.file(), start..extent.bytes.end.min(segment.limit).max(start))?;
+    Ok(align_group(used.unwrap_or(start).max(start + LossSummary::EXTENT_MIN)))
 }
 
 /// A loss frame that fills `bytes` of a segment; `None` if they are too few, or the loss too large for one
@@ -132,13 +135,13 @@ impl Repair {
             self.did(view.lane, path.clone(), step, found).kept = Some(kept);
         }
         if self.applies() && patches.len() > 1 {
-            let beside = beside(view, rewrite.segment);
-            let written = write_patched(&path, &beside, &patches);
+            let (disk, beside) = (&**view.disk(), beside(view, rewrite.segment));
+            let written = write_patched(disk, &path, &beside, &patches);
             written.map_err(RepairError::write("write the next generation of", &path))?;
-            put_in_place(&beside, &path).map_err(RepairError::write("replace", &path))?;
+            put_in_place(disk, &beside, &path).map_err(RepairError::write("replace", &path))?;
             if rewrite.complete {
                 write_index(view, &rewrite)?;
-            } else if let Err(e) = fs::remove_file(view.index_path(rewrite.segment))
+            } else if let Err(e) = disk.remove(&view.index_path(rewrite.segment))
                 && e.kind() != io::ErrorKind::NotFound
             {
                 // It speaks of the generation before; the next start makes a new one.
@@ -160,15 +163,8 @@ impl Repair {
         let kept =
             dir.join(format!("{segment}-{}-{}-{}.damaged", header.generation - 1, bytes.start, bytes.end));
         if self.applies() {
-            let copy = || {
-                fs::create_dir_all(&dir)?;
-                let mut content = vec![0; bytes.len()];
-                let read = read_available(&File::open(path)?, &mut content, bytes.start as u64)?;
-                let mut file = File::create(&kept)?;
-                file.write_all(&content[..read])?;
-                file.sync_data()?;
-                File::open(&dir)?.sync_all()
-            };
+            let disk = &**view.disk();
+            let copy = || copy(disk, path, bytes.clone(), &kept);
             copy().map_err(RepairError::write("keep a copy of", path))?;
         }
         Ok(kept)
@@ -203,24 +199,24 @@ impl Repair {
         let path = view.segment_path(id);
         if self.applies() {
             let bytes = filler_bytes(view, hole, mark, id).map_err(RepairError::write("fill", &path))?;
-            let beside = beside(view, id);
+            let (disk, beside) = (&**view.disk(), beside(view, id));
             let write = || {
                 let end = bytes.len() as u64;
                 if hole.next.is_none() && mark.end < end {
                     // The watermark names a segment without a frame. It moves first: should we be cut off
                     // here, the next repair fills the hole up to it.
-                    let mut file = WatermarkFile::open(&RealDisk, &view.dir)?;
+                    let mut file = WatermarkFile::open(disk, &view.dir)?;
                     file.publish(Watermark { segment: id, end, ..*mark });
                     file.flush()?;
                 }
-                let mut file = File::create(&beside)?;
-                file.write_all(&bytes)?;
-                file.sync_data()?;
-                put_in_place(&beside, &path)?;
+                let file = disk.create(&beside)?;
+                file.write_at(&bytes, 0)?;
+                file.flush()?;
+                put_in_place(disk, &beside, &path)?;
                 // One that was made of what stood here before must not stay.
                 let header = SegmentHeader::decode(&bytes).map_err(io::Error::other)?;
                 match index::build(&bytes, &header, None).and_then(|builder| builder.encode()) {
-                    Some(encoded) => index::write(&view.index_path(id), &encoded),
+                    Some(encoded) => index::write(disk, &view.index_path(id), &encoded),
                     None => Ok(()),
                 }
             };
@@ -231,20 +227,21 @@ impl Repair {
         Ok(())
     }
 
-    /// Moves an unreadable segment to the quarantine, or links it there if it is about to be replaced.
+    /// Moves an unreadable segment to the quarantine, or copies it there if it is about to be replaced.
     fn set_aside(&self, view: &LaneView, id: SegmentId, replaced: bool) -> Result<PathBuf, RepairError> {
         let (path, kept) = (view.segment_path(id), kept_whole(view, id));
         if self.applies() {
-            let dir = layout::quarantine_dir(&view.dir);
+            let disk = &**view.disk();
             let keep = || {
-                fs::create_dir_all(&dir)?;
                 if replaced {
-                    fs::hard_link(&path, &kept)?
-                } else {
-                    fs::rename(&path, &kept)?
+                    let len = usize::try_from(disk.len(&path)?).unwrap_or(usize::MAX);
+                    return copy(disk, &path, 0..len, &kept);
                 }
-                File::open(&dir)?.sync_all()?;
-                File::open(&view.dir)?.sync_all()
+                let dir = layout::quarantine_dir(&view.dir);
+                disk.create_dir(&dir)?;
+                disk.rename(&path, &kept)?;
+                disk.sync_dir(&dir)?;
+                disk.sync_dir(&view.dir)
             };
             keep().map_err(RepairError::write("set aside", &path))?;
         }
@@ -254,7 +251,7 @@ impl Repair {
 
 fn hole_text(hole: &Hole) -> String {
     match hole.files.first() {
-        Some((_, flaw @ (SegmentFlaw::Header(_) | SegmentFlaw::Foreign(_)))) => flaw.to_string(),
+        Some((_, flaw)) => flaw.to_string(),
         None => Flaw::Missing.to_string(),
     }
 }
@@ -264,7 +261,7 @@ fn kept_whole(view: &LaneView, id: SegmentId) -> PathBuf {
     let dir = layout::quarantine_dir(&view.dir);
     let names = (0u32..).map(|n| dir.join(format!("{id}-whole-{n}.seg")));
     // The first name that is free; the directory is not being changed by anyone else.
-    names.into_iter().find(|name| !name.exists()).unwrap_or(dir)
+    names.into_iter().find(|name| view.disk().len(name).is_err()).unwrap_or(dir)
 }
 
 /// Removed at the next start, should a crash leave it behind.
@@ -321,43 +318,64 @@ fn filler_bytes(view: &LaneView, hole: &Hole, mark: &Watermark, id: SegmentId) -
     Ok(bytes)
 }
 
-/// Copies `from` with `patches` over it to `beside`, durably.
-fn write_patched(from: &Path, beside: &Path, patches: &[(usize, Vec<u8>)]) -> io::Result<()> {
-    fs::copy(from, beside)?;
-    let file = OpenOptions::new().write(true).open(beside)?;
-    for (at, bytes) in patches {
-        file.write_all_at(bytes, *at as u64)?;
+/// Copies what can be read of `range` of a file to `to`, durably; what the disk cannot read becomes zeros.
+fn copy(disk: &dyn Disk, from: &Path, range: Range<usize>, to: &Path) -> io::Result<()> {
+    let dir = to.parent().unwrap_or(Path::new("."));
+    disk.create_dir(dir)?;
+    let file = disk.create(to)?;
+    copy_bytes(&*disk.open_read(from)?, range, &*file)?;
+    file.flush()?;
+    disk.sync_dir(dir)
+}
+
+/// Copies `range` of one file to the start of another.
+fn copy_bytes(from: &dyn DiskFile, range: Range<usize>, to: &dyn DiskFile) -> io::Result<()> {
+    let mut chunk = vec![0; COPY_BYTES.min(range.len())];
+    for start in range.clone().step_by(COPY_BYTES) {
+        let wanted = COPY_BYTES.min(range.end - start);
+        let read = read_around(from, &mut chunk[..wanted], start as u64)?;
+        to.write_at(&chunk[..read], (start - range.start) as u64)?;
+        if read < wanted {
+            break;
+        }
     }
-    file.sync_all()
+    Ok(())
+}
+
+/// Copies `from` with `patches` over it to `beside`, durably.
+fn write_patched(
+    disk: &dyn Disk,
+    from: &Path,
+    beside: &Path,
+    patches: &[(usize, Vec<u8>)],
+) -> io::Result<()> {
+    let (from, file) = (disk.open_read(from)?, disk.create(beside)?);
+    let len = usize::try_from(from.len()?).unwrap_or(usize::MAX);
+    copy_bytes(&*from, 0..len, &*file)?;
+    for (at, bytes) in patches {
+        file.write_at(bytes, *at as u64)?;
+    }
+    file.flush()
 }
 
 /// Gives the file `beside` its name, durably.
-fn put_in_place(beside: &Path, path: &Path) -> io::Result<()> {
-    fs::rename(beside, path)?;
+fn put_in_place(disk: &dyn Disk, beside: &Path, path: &Path) -> io::Result<()> {
+    disk.rename(beside, path)?;
     // A segment's folder is its parent: `path` was made by joining the two.
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 fn write_index(view: &LaneView, rewrite: &Rewrite) -> Result<(), RepairError> {
     let path = view.index_path(rewrite.segment);
     let Ok(map) = view.map(rewrite.segment)? else { return Ok(()) };
-    let len = map.file_len().map_err(RepairError::write("read the length of", &path))?;
-    let end = rewrite.extents.last().map_or(0, |extent| extent.bytes.end).max(rewrite.limit);
-    let built = index::build(map.bytes(end.min(len)), map.header(), rewrite.goal);
-    match built.and_then(|builder| builder.encode()) {
-        Some(encoded) => index::write(&path, &encoded).map_err(RepairError::write("write", &path)),
-        // It is read without one.
-        None => Ok(()),
-    }
-}
-
-fn read_available(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match file.read_at(&mut buffer[read..], at + read as u64)? {
-            0 => break,
-            n => read += n,
+    let build = || {
+        let mut bytes = Copies::of(map.file())?;
+        bytes.cut(rewrite.extents.last().map_or(0, |extent| extent.bytes.end).max(rewrite.limit));
+        match index::build_from(bytes, map.header(), rewrite.goal)?.and_then(|builder| builder.encode()) {
+            Some(encoded) => index::write(&**view.disk(), &path, &encoded),
+            // It is read without one.
+            None => Ok(()),
         }
-    }
-    Ok(read)
+    };
+    build().map_err(RepairError::write("write", &path))
 }

@@ -4,10 +4,14 @@ use super::{
     SimDisk,
     faults::Fault,
     inode::{Inode, PAGE, SECTOR},
+    view::SimReadMap,
     world::{InFlight, World},
 };
-use crate::disk::{DiskFile, DiskMap, DiskView};
-use std::{io, sync::MutexGuard};
+use crate::disk::{DiskFile, DiskMap, DiskView, ReadMap};
+use std::{
+    io,
+    sync::{Arc, MutexGuard},
+};
 
 const EIO: i32 = 5;
 
@@ -95,6 +99,11 @@ impl DiskFile for SimFile {
         Ok(Box::new(SimView(bytes)))
     }
 
+    fn read_map(&self) -> io::Result<Arc<dyn ReadMap>> {
+        let file = SimFile { disk: self.disk.clone(), inode: self.inode, life: self.life };
+        Ok(Arc::new(SimReadMap(file)))
+    }
+
     fn map(&self, len: u64) -> io::Result<Box<dyn DiskMap>> {
         if self.len()? < len {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "map longer than its file"));
@@ -121,7 +130,7 @@ fn readable(node: &Inode) -> Vec<u8> {
     bytes
 }
 
-struct SimView(Vec<u8>);
+pub(super) struct SimView(pub(super) Vec<u8>);
 
 impl DiskView for SimView {
     fn bytes(&self) -> &[u8] {

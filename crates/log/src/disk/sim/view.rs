@@ -1,0 +1,24 @@
+//! Reading maps of the simulated disk: each window is a copy of what the file holds when it is asked for.
+
+use super::file::{SimFile, SimView};
+use crate::{
+    disk::{DiskFile, DiskView, ReadMap},
+    watermark::Limit,
+};
+use std::{io, ops::Range, sync::Arc};
+
+#[derive(Debug)]
+pub(super) struct SimReadMap(pub(super) SimFile);
+
+impl ReadMap for SimReadMap {
+    fn window(&self, limit: Limit, range: Range<usize>) -> io::Result<Arc<dyn DiskView>> {
+        let len = usize::try_from(self.0.len()?).unwrap_or(usize::MAX);
+        let end = range.end.min(limit.bytes()).min(len);
+        let start = range.start.min(end);
+        let mut bytes = vec![0; end - start];
+        self.0.read_exact_at(&mut bytes, start as u64)?;
+        Ok(Arc::new(SimView(bytes)))
+    }
+
+    fn expect_sequential(&self) {}
+}
