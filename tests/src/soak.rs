@@ -14,7 +14,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ mod nuisance;
 mod plan;
 mod random;
 mod readers;
+mod reckon;
 mod report;
 mod watch;
 
@@ -101,6 +102,8 @@ pub(crate) struct World {
     /// Large events, to fill what is prepared.
     pub(crate) bursting: AtomicBool,
     pub(crate) follower_may_end: AtomicBool,
+    /// `retention.bytes_max` of this life.
+    pub(crate) keep_bytes: AtomicU64,
     over: AtomicBool,
     projects: OnceLock<Vec<Project>>,
     running: Mutex<Option<(SocketAddr, u32)>>,
@@ -122,6 +125,7 @@ impl World {
             ending: AtomicBool::new(true),
             bursting: AtomicBool::new(false),
             follower_may_end: AtomicBool::new(false),
+            keep_bytes: AtomicU64::new(0),
             over: AtomicBool::new(false),
             projects: OnceLock::new(),
             running: Mutex::new(None),

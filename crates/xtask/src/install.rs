@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::shell::{command, has, repository, run, run_command, target_dir};
 
 /// Debian packages of the end-to-end tests, by a program of each.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("curl", "curl"),
     ("chromium", "chromium"),
     ("haproxy", "haproxy"),
@@ -14,6 +14,8 @@ const PACKAGES: [(&str, &str); 7] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("python3", "python3-venv"),
     ("npm", "npm"),
+    ("mount", "mount"),
+    ("faketime", "faketime"),
 ];
 
 /// Installs a cargo subcommand from crates.io if it is missing. Built without optimisation: it runs for seconds, and
@@ -28,13 +30,15 @@ pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
 
 /// Installs all that the end-to-end tests need.
 pub(crate) fn end_to_end() -> Result<(), String> {
-    debian_packages()?;
+    debian_packages(&PACKAGES.map(|(program, _)| program))?;
     python_environment()?;
     node_packages()
 }
 
-fn debian_packages() -> Result<(), String> {
-    let missing = PACKAGES.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package);
+/// Installs what brings these programs, where they are missing.
+pub(crate) fn debian_packages(programs: &[&str]) -> Result<(), String> {
+    let wanted = PACKAGES.iter().filter(|(program, _)| programs.contains(program));
+    let missing = wanted.filter(|(program, _)| !has(program)).map(|(_, package)| *package);
     let missing = missing.collect::<Vec<_>>().join(" ");
     if missing.is_empty() {
         return Ok(());

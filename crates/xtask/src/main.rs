@@ -9,6 +9,7 @@ mod fuzz;
 mod install;
 mod report;
 mod shell;
+mod soak;
 mod steps;
 
 use std::process::ExitCode;
@@ -19,12 +20,16 @@ use steps::{STEPS, Step};
 const USAGE: &str = "\
 usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask steps
+       cargo xtask soak --minutes M [--seed S] [--rate R] [--disk-mib N]
        cargo xtask fuzz [--minutes M] [--target T] [--seed N]
 
 `test` runs every check and ends with `N passed, M failed`; exit status 0 only if none failed.
   --without STEP   leaves that step out, and says so at the end; may be repeated
   --only STEP      runs just that step; may be repeated
-`steps` lists the steps. The end-to-end steps install Debian packages and mount loop devices: they need root.
+`steps` lists the steps.
+`soak` runs the release binary for M minutes under load, restarts, kills, full disks and clock jumps, and checks every
+event; the seed is printed. The step e2e does so for half a minute.
+The end-to-end steps install Debian packages and mount loop devices: they need root.
 `fuzz` looks for new inputs that break a parser, for M minutes (10) a target, from a new seed each time or from N;
 the step `fuzz` of `test` only walks where it always walks.";
 
@@ -37,6 +42,13 @@ fn main() -> ExitCode {
             Err(wrong) => {
                 eprintln!("xtask: {wrong}\n\n{USAGE}");
                 ExitCode::from(2)
+            }
+        },
+        Some((&"soak", options)) => match soak::soak(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("xtask: {why}");
+                ExitCode::FAILURE
             }
         },
         Some((&"steps", [])) => {

@@ -30,7 +30,7 @@ impl SkewedClock {
         let library = LIBRARIES
             .into_iter()
             .find(|path| Path::new(path).is_file())
-            .ok_or("no libfaketime, which makes the server's clock jump: `apt-get install libfaketime`")?;
+            .ok_or("no libfaketime, which makes the server's clock jump: `apt-get install faketime`")?;
         let clock = SkewedClock { library, control: dir.join("clock") };
         clock.set(0)?;
         Ok(clock)

@@ -17,7 +17,8 @@ pub(crate) const OWNERS: usize = 16;
 /// The owner of events whose token belongs to no project.
 pub(crate) const NOBODY: usize = OWNERS - 1;
 
-const CHUNK: u64 = 4096;
+/// Ids in a chunk.
+const CHUNK: usize = 4096;
 /// Long enough for whatever a broken request left behind to be stored and read.
 const DOUBT_ENDS: Duration = Duration::from_secs(600);
 
@@ -134,7 +135,7 @@ impl Ledger {
 
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::try_from(self.lock().chunks.len()).expect("a length fits") * CHUNK * 8
+        u64::try_from(self.lock().chunks.len()).expect("a length fits") * 8 * CHUNK as u64
     }
 
     /// Takes ids for events about to be sent, one for each owner named; gives the first.
@@ -145,10 +146,10 @@ impl Ledger {
             let id = inner.next;
             let chunk = inner
                 .chunks
-                .entry(id / CHUNK)
-                .or_insert_with(|| Chunk { slots: Vec::with_capacity(CHUNK as usize), full_at: None });
+                .entry(id / CHUNK as u64)
+                .or_insert_with(|| Chunk { slots: Vec::with_capacity(CHUNK), full_at: None });
             chunk.slots.push(Slot::sent(owner));
-            if chunk.slots.len() == CHUNK as usize {
+            if chunk.slots.len() == CHUNK {
                 chunk.full_at = Some(Instant::now());
             }
             inner.next += 1;
@@ -216,7 +217,7 @@ impl Ledger {
         let inner = self.lock();
         let of = |(base, chunk): (&u64, &Chunk)| {
             let of_owner = |(i, slot): (usize, &Slot)| {
-                let id = base * CHUNK + i as u64;
+                let id = base * CHUNK as u64 + i as u64;
                 (slot.owner() == owner && slot.fate() == Fate::Acknowledged && wanted(id)).then_some(id)
             };
             chunk.slots.iter().enumerate().filter_map(of_owner).collect::<Vec<_>>()
@@ -234,11 +235,9 @@ impl Ledger {
         slot(&mut self.lock().chunks, id).and_then(|slot| slot.place())
     }
 
-    /// Gives back the chunks that are over.
-    ///
-    /// # Errors
-    /// If the resumer missed something that `excused` does not know of.
-    pub(crate) fn retire(&self, floors: &Floors, excused: impl Fn(Place) -> bool) -> Result<(), String> {
+    /// Gives back the chunks that are over. What the resumer did not see, `excused` has to know of: else its chunk
+    /// stays, to be complained of at the end.
+    pub(crate) fn retire(&self, floors: &Floors, excused: impl Fn(Place) -> bool) {
         let mut inner = self.lock();
         let mut over = Vec::new();
         for (&base, chunk) in &inner.chunks {
@@ -259,7 +258,6 @@ impl Ledger {
             inner.chunks.remove(&base);
             inner.sums.retired += 1;
         }
-        Ok(())
     }
 
     /// Checks every event that is left, after [`Reader::Last`] saw all there is: what was acknowledged is there or
@@ -276,7 +274,7 @@ impl Ledger {
         let mut closing = Closing::default();
         for (base, chunk) in &inner.chunks {
             for (i, slot) in chunk.slots.iter().enumerate() {
-                let id = base * CHUNK + i as u64;
+                let id = base * CHUNK as u64 + i as u64;
                 let Some(place) = slot.place() else {
                     if slot.fate() == Fate::Acknowledged {
                         return Err(format!("event {id} was acknowledged, and no reader ever saw it"));
@@ -319,5 +317,85 @@ pub(crate) struct Closing {
 }
 
 fn slot(chunks: &mut BTreeMap<u64, Chunk>, id: u64) -> Option<&mut Slot> {
-    chunks.get_mut(&(id / CHUNK))?.slots.get_mut(usize::try_from(id % CHUNK).ok()?)
+    let within = usize::try_from(id % CHUNK as u64).ok()?;
+    chunks.get_mut(&(id / CHUNK as u64))?.slots.get_mut(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Place = Place { lane: 2, seq: 7 };
+    const ELSEWHERE: Place = Place { lane: UNCLAIMED, seq: 7 };
+
+    /// One event of owner 3, acknowledged.
+    fn one() -> Ledger {
+        let ledger = Ledger::default();
+        assert_eq!(ledger.take(&[3]), 0);
+        ledger.settle(0, 1, Fate::Acknowledged);
+        ledger
+    }
+
+    fn all_see(ledger: &Ledger, readers: &[Reader]) {
+        readers.iter().for_each(|reader| ledger.seen(*reader, AT, 3, 0).expect("it may be seen"));
+    }
+
+    fn close(ledger: &Ledger, floor: u64) -> Result<Closing, String> {
+        ledger.close(&Floors::from([(2, floor)]), |_, _| false)
+    }
+
+    #[test]
+    fn what_everyone_saw_is_as_it_must_be() {
+        let ledger = one();
+        all_see(&ledger, &[Reader::Follower, Reader::Resumer, Reader::Last]);
+        assert_eq!(close(&ledger, 7).expect("it is there").readable, 1);
+        assert_eq!((ledger.place(0), ledger.owner(0)), (Some(AT), Some(3)));
+        assert_eq!(ledger.acknowledged(3, |_| true), [0]);
+    }
+
+    #[test]
+    fn no_reader_may_see_twice_elsewhere_as_anothers_or_what_was_not_sent() {
+        let ledger = one();
+        all_see(&ledger, &[Reader::Follower]);
+        for (reader, place, owner, id) in [
+            (Reader::Follower, AT, 3, 0),
+            (Reader::Resumer, ELSEWHERE, 3, 0),
+            (Reader::Resumer, AT, 4, 0),
+            (Reader::Resumer, AT, 3, 1),
+        ] {
+            assert!(ledger.seen(reader, place, owner, id).is_err(), "{reader:?} {place} {owner} {id}");
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_may_be_missing_only_where_retention_was() {
+        assert!(close(&one(), 0).is_err(), "nobody saw it");
+        let ledger = one();
+        all_see(&ledger, &[Reader::Follower, Reader::Resumer]);
+        assert!(close(&ledger, 7).is_err(), "it is not readable at the end");
+        assert_eq!(close(&ledger, 8).expect("retention took it").expired, 1);
+        let ledger = one();
+        all_see(&ledger, &[Reader::Follower, Reader::Last]);
+        assert!(close(&ledger, 7).is_err(), "the resumer missed it");
+        assert!(ledger.close(&Floors::from([(2, 7)]), |reader, _| reader == Reader::Resumer).is_ok());
+        let ledger = one();
+        all_see(&ledger, &[Reader::Follower, Reader::Resumer, Reader::Last]);
+        assert!(close(&ledger, 8).is_err(), "retention took it, and it is still read");
+    }
+
+    #[test]
+    fn a_chunk_goes_when_all_in_it_is_over_and_never_comes_back() {
+        let ledger = Ledger::default();
+        ledger.take(&[0; CHUNK]);
+        for id in 0..CHUNK as u64 {
+            for reader in [Reader::Follower, Reader::Resumer] {
+                ledger.seen(reader, Place { lane: 0, seq: id }, 0, id).expect("it may be seen");
+            }
+        }
+        ledger.retire(&Floors::from([(0, CHUNK as u64 - 1)]), |_| false);
+        assert_eq!(ledger.sums().retired, 0, "one event is still there");
+        ledger.retire(&Floors::from([(0, CHUNK as u64)]), |_| false);
+        assert_eq!((ledger.sums().retired, ledger.bytes()), (1, 0));
+        assert!(ledger.seen(Reader::Last, Place { lane: 0, seq: 5 }, 0, 5).is_err());
+    }
 }

@@ -1,7 +1,7 @@
 //! What each life of the server is to be like.
 //!
 //! # Invariants
-//! * The first two lives have each kind of trouble once: a short soak leaves nothing out.
+//! * The first three lives have each kind of trouble once: a short soak leaves nothing out.
 //! * Backends take turns.
 
 use std::time::Duration;
@@ -87,7 +87,10 @@ impl Life {
         let mut life = Life {
             backend: ["pwrite", "mapped"][usize::from(nth % 2 == 1)],
             lanes: random.within(1, 4),
-            segments: (random.pick(&[MIB, 2 * MIB]), random.pick(&[2 * MIB, 4 * MIB, 8 * MIB])),
+            segments: (
+                random.pick(&[MIB, 2 * MIB]),
+                if short { 2 * MIB } else { random.pick(&[2 * MIB, 4 * MIB, 8 * MIB]) },
+            ),
             keep_bytes,
             keep_days: random.pick(&[0, 0, 1, 2]),
             length,
@@ -95,14 +98,15 @@ impl Life {
             end: if random.percent(50) { End::Kill } else { End::Term },
             dies_full: random.percent(25),
         };
+        let fill = vec![(length / 3, Act::FillDisk(Duration::from_secs(1)))];
         match nth {
-            0 => life.acts = vec![(length / 3, Act::Jump(3 * DAY_S)), (length / 2, Act::Jump(-DAY_S))],
-            1 => life.acts = vec![(length / 3, Act::FillDisk(Duration::from_secs(2)))],
+            0 => {
+                life.acts = vec![(length / 3, Act::Jump(3 * DAY_S)), (length / 2, Act::Jump(-DAY_S))];
+                (life.keep_days, life.end) = (1, End::Kill);
+            }
+            1 => (life.acts, life.end, life.dies_full) = (fill, End::Term, false),
+            2 => (life.acts, life.end, life.dies_full) = (fill, End::Kill, true),
             _ => {}
-        }
-        if nth < 2 {
-            life.end = [End::Kill, End::Term][usize::from(nth == 1)];
-            (life.keep_days, life.dies_full) = (1, false);
         }
         life.acts.sort_by_key(|(at, _)| *at);
         life

@@ -298,7 +298,8 @@ pub(crate) fn bounds(world: &World) -> Result<(Floors, BTreeMap<u16, u64>), Stri
 fn retire(world: &World) -> Result<(), String> {
     let (floors, _) = bounds(world)?;
     let resumed = world.resumed.lock().unwrap_or_else(PoisonError::into_inner);
-    world.ledger.retire(&floors, |place| resumed.excuses(place))
+    world.ledger.retire(&floors, |place| resumed.excuses(place));
+    Ok(())
 }
 
 fn export(world: &World, random: &mut Random) -> Result<(), String> {

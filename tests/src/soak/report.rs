@@ -79,6 +79,8 @@ tally! {
     growth_max,
     /// The most open files.
     files_max,
+    /// Events that the books miss, as a server said: see `docs/operating.md`.
+    unbooked,
     /// Events in the log at the end, read one by one.
     readable_at_end,
 }

@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! * Nothing is ever unaccounted for; counters only rise within a life; no damage, no failed flush.
+//! * Retention by bytes keeps its limit, but for the segments that are never removed: the newest of each lane.
 //! * Memory and open files stay below bounds that do not depend on how long the soak runs.
 
 use std::collections::BTreeMap;
@@ -22,6 +23,11 @@ pub(crate) const RESIDENT_BYTES_MAX: u64 = 512 << 20;
 pub(crate) const FILES_MAX: u64 = 400;
 /// How much anonymous memory may grow within a life, after its first minute.
 pub(crate) const GROWTH_BYTES_MAX: u64 = 48 << 20;
+
+/// More than `retention.bytes_max`: the newest segment of each lane, and what came since the last look.
+pub(crate) const KEPT_BESIDE_MAX: u64 = 64 << 20;
+/// After a start or a full disk, retention has that long.
+const KEPT_WITHIN: Duration = Duration::from_secs(20);
 
 /// What one life's counters said last.
 #[derive(Default)]
@@ -81,6 +87,14 @@ fn look(world: &World, life: &mut Life, text: &str) -> Result<(), String> {
         match life.counters.insert(name.to_owned(), value) {
             Some(before) if value < before => return Err(format!("{name} fell from {before} to {value}")),
             _ => {}
+        }
+    }
+    let keep = world.keep_bytes.load(Ordering::Relaxed);
+    if keep > 0 && life.began.is_some_and(|began| began.elapsed() > KEPT_WITHIN) && world.is_calm() {
+        let lanes = metrics.by_label("forebay_log_disk_bytes", "lane");
+        let kept: f64 = lanes.iter().filter(|(lane, _)| lane != "unclaimed").map(|(_, bytes)| bytes).sum();
+        if kept > (keep + KEPT_BESIDE_MAX) as f64 {
+            return Err(format!("the log holds {kept} bytes, where retention.bytes_max is {keep}"));
         }
     }
     world.tally.metrics.fetch_add(1, Ordering::Relaxed);
