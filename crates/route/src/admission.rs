@@ -15,7 +15,7 @@ use forebay_record::{LaneId, ProjectId};
 use crate::{
     Project,
     gauge::Gauge,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, leaves_out},
 };
 
 /// How many bytes of requests may be in flight at once.
@@ -235,7 +235,9 @@ pub struct RoutePermit {
 
 impl Drop for RoutePermit {
     fn drop(&mut self) {
-        self.admission.lane(self.lane).release(self.bytes);
+        if !leaves_out("giving back the lane's share") {
+            self.admission.lane(self.lane).release(self.bytes);
+        }
         if let Some(project) = &self.project {
             project.release(self.bytes);
         }

@@ -8,14 +8,15 @@
 
 use std::{hash::BuildHasher, sync::Arc};
 
-use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+
+use crate::sync::ArcSwap;
 
 type Part<V> = HashTable<(Arc<[u8]>, Arc<V>)>;
 
 /// With a million projects a part holds a thousand entries, and copying it takes some 20 microseconds.
-const PARTS: usize = 1024;
+const PARTS: usize = if cfg!(loom) { 1 } else { 1024 };
 
 pub(crate) struct Parts<V> {
     hasher: RandomState,

@@ -1,5 +1,10 @@
-//! The atomics and locks of this crate: the standard ones, or loom's under `--cfg loom`.
+//! The atomics, locks and snapshots of this crate: the standard ones, or loom's under `--cfg loom`.
+//!
+//! A model proves something only if it fails when the code is wrong. So places named in the code can be made wrong,
+//! in the models' own tests and nowhere else: an ordering weakened ([`order`]), a step left out ([`leaves_out`]).
 
+#[cfg(not(loom))]
+pub(crate) use arc_swap::ArcSwap;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
@@ -12,8 +17,77 @@ pub(crate) use loom::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
+#[cfg(all(test, loom))]
+pub(crate) use wrong::{leaves_out, order};
+
 /// Locks `mutex` although a holder may have panicked: what this crate keeps behind locks is counts and
 /// samples, each complete after every statement, so that a panic elsewhere must not silence them.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The ordering, as written.
+#[cfg(not(all(test, loom)))]
+#[inline]
+pub(crate) const fn order(_place: &str, written: Ordering) -> Ordering {
+    written
+}
+
+/// Never.
+#[cfg(not(all(test, loom)))]
+#[inline]
+pub(crate) const fn leaves_out(_place: &str) -> bool {
+    false
+}
+
+/// What `arc_swap` promises, by a lock: loom cannot look into `arc_swap`, so the models check what is built on it.
+#[cfg(loom)]
+pub(crate) struct ArcSwap<T>(Mutex<std::sync::Arc<T>>);
+
+#[cfg(loom)]
+impl<T> ArcSwap<T> {
+    pub(crate) fn new(value: std::sync::Arc<T>) -> ArcSwap<T> {
+        ArcSwap(Mutex::new(value))
+    }
+
+    pub(crate) fn load(&self) -> std::sync::Arc<T> {
+        std::sync::Arc::clone(&lock(&self.0))
+    }
+
+    pub(crate) fn store(&self, value: std::sync::Arc<T>) {
+        let old = std::mem::replace(&mut *lock(&self.0), value);
+        drop(old);
+    }
+}
+
+/// The place that is wrong while a model runs that must notice.
+#[cfg(all(test, loom))]
+pub(crate) mod wrong {
+    use super::Ordering;
+    use std::{
+        cell::Cell,
+        panic::{AssertUnwindSafe, catch_unwind},
+    };
+
+    thread_local! {
+        // Of the test's thread: loom runs all threads of a model on it.
+        static PLACE: Cell<&'static str> = const { Cell::new("") };
+    }
+
+    pub(crate) fn order(place: &str, written: Ordering) -> Ordering {
+        if PLACE.get() == place { Ordering::Relaxed } else { written }
+    }
+
+    pub(crate) fn leaves_out(place: &str) -> bool {
+        PLACE.get() == place
+    }
+
+    /// Runs a model with this place wrong: some interleaving must fail.
+    #[track_caller]
+    pub(crate) fn is_caught(place: &'static str, model: impl FnOnce()) {
+        PLACE.set(place);
+        let caught = catch_unwind(AssertUnwindSafe(model));
+        PLACE.set("");
+        assert!(caught.is_err(), "{place:?} can be wrong and the model does not notice");
+    }
 }

@@ -19,7 +19,7 @@ use forebay_record::ProjectId;
 
 use crate::{
     Counts, Kind, Reason, Rule,
-    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, lock},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, leaves_out, lock, order},
 };
 
 /// Whose events a tally counts.
@@ -122,21 +122,23 @@ impl Tally {
     /// What it counts now. `received` is read last, so that no event appears settled before it came.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        // Acquire: pairs with the Release in `count`.
+        let acquire = order("counts", Ordering::Acquire);
         let mut counts = Counts {
-            stored: self.stored.load(Ordering::Acquire), // Acquire: pairs with the Release in `count`
-            stored_bytes: self.stored_bytes.load(Ordering::Acquire),
-            unaccounted: self.unaccounted.load(Ordering::Acquire),
+            stored: self.stored.load(acquire),
+            stored_bytes: self.stored_bytes.load(acquire),
+            unaccounted: self.unaccounted.load(acquire),
             ..Counts::default()
         };
         if let Some(refusals) = self.refusals.get() {
-            let values = refusals.iter().map(|count| count.load(Ordering::Acquire));
+            let values = refusals.iter().map(|count| count.load(acquire));
             let kinds = Reason::ALL.iter().map(|&reason| Kind::Rejected(reason));
             for (kind, value) in kinds.chain(Rule::ALL.iter().map(|&rule| Kind::Dropped(rule))).zip(values) {
                 counts.add(kind, value, 0);
             }
         }
-        counts.received_bytes = self.received_bytes.load(Ordering::Acquire);
-        counts.received = self.received.load(Ordering::Acquire);
+        counts.received_bytes = self.received_bytes.load(acquire);
+        counts.received = self.received.load(acquire);
         counts
     }
 
@@ -144,16 +146,18 @@ impl Tally {
     pub(crate) fn unmark(&self) {
         // Acquire: pairs with the Release in `mark`. A change whose mark came before this one is seen by
         // the counts read after it; one whose mark comes after finds the flag down and marks again.
-        self.marked.swap(false, Ordering::AcqRel);
+        self.marked.swap(false, order("unmark", Ordering::AcqRel));
     }
 
     fn mark(self: &Arc<Self>) {
         // A read-modify-write and not a load: see `unmark`. It touches the cache line that the counters just
         // touched.
-        if !self.marked.fetch_or(false, Ordering::AcqRel) {
+        if !self.marked.fetch_or(false, order("asking for the mark", Ordering::AcqRel)) {
             // Marked under the lock: who finds it marked, and then lets somebody collect, is collected.
+            let mark = || self.marked.swap(true, order("mark", Ordering::AcqRel));
+            let marked = leaves_out("marking under the lock").then(mark);
             let mut changed = lock(&self.inbox.changed);
-            if !self.marked.swap(true, Ordering::AcqRel) {
+            if !marked.unwrap_or_else(mark) {
                 changed.push(Arc::clone(self));
             }
         }
@@ -170,7 +174,8 @@ impl Tally {
             Kind::Rejected(reason) => &self.refusals()[reason as usize],
             Kind::Dropped(rule) => &self.refusals()[Reason::ALL.len() + rule as usize],
         };
-        counter.fetch_add(u64::from(events), Ordering::Release); // Release: pairs with `counts`
+        // Release: pairs with the Acquire in `counts`.
+        counter.fetch_add(u64::from(events), order("count", Ordering::Release));
         self.mark();
     }
 
