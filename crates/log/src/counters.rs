@@ -45,6 +45,9 @@ impl Health {
 pub struct LogStats {
     /// Every open lane, the unclaimed one last.
     pub lanes: Vec<LaneStats>,
+    /// How far the clock is ahead of the time that retention by age goes by, in milliseconds: it jumped, and has
+    /// not stood for a day. 0 while it is believed.
+    pub clock_ahead_ms: u64,
 }
 
 /// What one lane has counted since it was opened, and what stands in it.

@@ -1,23 +1,26 @@
-//! What happens to segments behind the writer's back: indexes, unused ends, retention.
+//! What happens to segments behind the writer's back: indexes, unused ends and, in [`retention`](crate::retention),
+//! their removal.
 //!
 //! On a thread of its own, so that neither a commit nor a preparation waits for it. Nothing here is needed
 //! for anything to be durable or readable: whatever fails is logged and left.
 
 use crate::{
+    age::{Ages, Uptime},
     config::{Clock, Retention},
     disk::Disk,
-    index,
+    index::{self, Index},
     lane::{
-        Lane, Message,
+        Lane,
         writer::{ClosedSegment, SegmentSink},
     },
     layout,
+    retention::Retired,
     scrub::Scrub,
     segment::SegmentInfo,
     track::Goal,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use forebay_record::{LaneId, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
+use forebay_record::{LaneId, Predecessor, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -64,14 +67,30 @@ pub(crate) struct Housekeeper {
     pub(crate) unclaimed: Retention,
     /// Every open lane.
     pub(crate) lanes: Mutex<Vec<Arc<Lane>>>,
+    /// Lanes that nobody writes any more.
+    pub(crate) retired: Mutex<Vec<Retired>>,
+    pub(crate) ages: Mutex<Ages>,
 }
 
 impl Housekeeper {
-    fn lanes(&self) -> Vec<Arc<Lane>> {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        clock: Clock,
+        uptime: Uptime,
+        retention: Retention,
+        unclaimed: Retention,
+    ) -> Housekeeper {
+        let ages = Mutex::new(Ages::new(uptime, &[retention, unclaimed]));
+        let (lanes, retired) = (Mutex::default(), Mutex::default());
+        Housekeeper { disk, dir, clock, retention, unclaimed, lanes, retired, ages }
+    }
+
+    pub(crate) fn lanes(&self) -> Vec<Arc<Lane>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn lane_dir(&self, lane: LaneId) -> PathBuf {
+    pub(crate) fn lane_dir(&self, lane: LaneId) -> PathBuf {
         layout::lane_dir(&self.dir, lane)
     }
 
@@ -119,7 +138,7 @@ impl Housekeeper {
     }
 
     /// Gives back the unused end of a closed segment and makes its index.
-    fn finish(&self, closed: ClosedSegment) {
+    pub(crate) fn finish(&self, closed: ClosedSegment) {
         let dir = self.lane_dir(closed.lane);
         let path = layout::segment_path(&dir, closed.id);
         if let Err(error) = self.disk.open(&path).and_then(|file| file.set_len(closed.end)) {
@@ -132,8 +151,9 @@ impl Housekeeper {
         }
     }
 
-    /// Makes the indexes that an earlier process did not come to, and removes those without a segment.
-    fn catch_up(&self, lane: &Lane) {
+    /// Does what an earlier process did not come to: makes indexes, gives back unused ends, and removes indexes
+    /// without a segment.
+    pub(crate) fn catch_up(&self, lane: &Lane) {
         let dir = self.lane_dir(lane.id);
         let Ok(names) = self.disk.list(&dir) else { return };
         let segments: Vec<_> = lane.segments.lock().iter().filter(|i| i.last_ms.is_some()).copied().collect();
@@ -141,9 +161,45 @@ impl Housekeeper {
         for id in indexed.iter().filter(|id| segments.iter().all(|info| info.id != **id)) {
             let _ = self.disk.remove(&layout::index_path(&dir, *id));
         }
-        for (i, info) in segments.iter().enumerate().filter(|(_, info)| !indexed.contains(&info.id)) {
-            self.make_index(&dir, info.id, segments.get(i + 1).map(|next| next.id));
+        for (i, info) in segments.iter().enumerate() {
+            let next = segments.get(i + 1).map(|next| next.id);
+            if !indexed.contains(&info.id) {
+                self.make_index(&dir, info.id, next);
+            }
+            if let Some(next) = next
+                && let Err(error) = self.trim(lane, &dir, info, next)
+            {
+                tracing::warn!(segment = info.id.0, dir = %dir.display(), %error, "cannot give back an unused end");
+            }
         }
+    }
+
+    /// Gives back the unused end of a segment whose process was killed before it came to that. Nothing is cut
+    /// from a damaged one.
+    fn trim(&self, lane: &Lane, dir: &Path, info: &SegmentInfo, next: SegmentId) -> io::Result<()> {
+        let file = self.disk.open(&layout::segment_path(dir, info.id))?;
+        let Some(header) = self.header(dir, info.id)?.filter(|header| info.bytes == header.capacity) else {
+            return Ok(());
+        };
+        let end = match self.header(dir, next)?.map(|next| next.predecessor) {
+            Some(Predecessor::Failed { id, end }) if id == info.id => end,
+            _ => match Index::open(&*self.disk, &layout::index_path(dir, info.id), &header) {
+                Ok(index) => index.summary.end,
+                Err(_) => return Ok(()),
+            },
+        };
+        if (SEGMENT_HEADER_BYTES as u64..info.bytes).contains(&end) {
+            file.set_len(end)?;
+            lane.segments.update(info.id, |info| info.bytes = end);
+        }
+        Ok(())
+    }
+
+    /// A segment's header; `None` if it cannot be read.
+    fn header(&self, dir: &Path, id: SegmentId) -> io::Result<Option<SegmentHeader>> {
+        let mut block = vec![0; SEGMENT_HEADER_BYTES];
+        let read = self.disk.open(&layout::segment_path(dir, id))?.read_at(&mut block, 0)?;
+        Ok(SegmentHeader::decode(&block[..read]).ok())
     }
 
     /// Makes a closed segment's index; `next` is the segment behind it, which says where it ends.
@@ -159,12 +215,10 @@ impl Housekeeper {
         let bytes = view.bytes();
         let Ok(header) = SegmentHeader::decode(bytes) else { return Ok(()) };
         let goal = match next {
-            Some(next) => {
-                let mut block = vec![0; SEGMENT_HEADER_BYTES];
-                self.disk.open(&layout::segment_path(dir, next))?.read_at(&mut block, 0)?;
-                let Ok(successor) = SegmentHeader::decode(&block) else { return Ok(()) };
-                Some(Goal::of_successor(&successor, true))
-            }
+            Some(next) => match self.header(dir, next)? {
+                Some(successor) => Some(Goal::of_successor(&successor, true)),
+                None => return Ok(()),
+            },
             None => None,
         };
         if bytes.len() == SEGMENT_HEADER_BYTES {
@@ -177,83 +231,4 @@ impl Housekeeper {
         let path = layout::index_path(dir, id);
         index::write(&*self.disk, &path, &encoded)
     }
-
-    /// Removes what the retention rules say may go.
-    pub(crate) fn expire(&self) {
-        let (unclaimed, claimed): (Vec<_>, Vec<_>) =
-            self.lanes().into_iter().partition(|lane| lane.id == LaneId::UNCLAIMED);
-        self.expire_together(&claimed, self.retention);
-        self.expire_together(&unclaimed, self.unclaimed);
-    }
-
-    fn expire_together(&self, lanes: &[Arc<Lane>], retention: Retention) {
-        let now = (self.clock)();
-        if let Some(age) = retention.age {
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            let before = now.saturating_sub(age);
-            for lane in lanes {
-                while let Some(oldest) = removable(lane)
-                    && oldest.last_ms.is_some_and(|last| last < before)
-                {
-                    if !self.remove(lane, oldest) {
-                        break;
-                    }
-                }
-                // The newest is never removed, as it says where the lane stands: an old one is replaced.
-                let newest = lane.segments.lock().last().copied();
-                if newest.is_some_and(|newest| newest.created_at_ms < before) {
-                    let _ = lane.sender.try_send(Message::Roll);
-                }
-            }
-        }
-        if let Some(most) = retention.bytes {
-            while lanes.iter().map(|lane| lane.segments.bytes()).sum::<u64>() > most {
-                let oldest = lanes
-                    .iter()
-                    .filter_map(|lane| Some((lane, removable(lane)?)))
-                    .min_by_key(|(_, info)| info.created_at_ms);
-                let Some((lane, oldest)) = oldest else { break };
-                if !self.remove(lane, oldest) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Removes a lane's oldest segment.
-    fn remove(&self, lane: &Lane, info: SegmentInfo) -> bool {
-        let dir = self.lane_dir(lane.id);
-        let path = layout::segment_path(&dir, info.id);
-        match self.disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %path.display(), %error, "cannot remove an expired segment");
-                return false;
-            }
-            _ => {}
-        }
-        // An index without a segment is harmless, and removed at the next start.
-        let _ = self.disk.remove(&layout::index_path(&dir, info.id));
-        if let Err(error) = self.disk.sync_dir(&dir) {
-            tracing::warn!(dir = %dir.display(), %error, "cannot sync a folder");
-        }
-        let mut list = lane.segments.lock();
-        let before = list.len();
-        list.retain(|other| other.id != info.id);
-        // Whoever asks at the same time may have removed it, and counted it.
-        if list.len() < before
-            && let Some(next) = list.first()
-        {
-            let counters = &lane.counters;
-            counters.expired_segments.add(1);
-            counters.expired_frames.add(next.base_lsn.0.saturating_sub(info.base_lsn.0));
-            counters.expired_events.add(next.base_seq.0.saturating_sub(info.base_seq.0));
-        }
-        true
-    }
-}
-
-/// A lane's oldest segment, unless it is also its newest.
-fn removable(lane: &Lane) -> Option<SegmentInfo> {
-    let list = lane.segments.lock();
-    list.first().copied().filter(|first| list.len() > 1 && first.last_ms.is_some())
 }

@@ -25,10 +25,7 @@ use crossbeam_channel::Sender;
 use forebay_record::{LaneId, Lsn, Seq};
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// What goes through a lane's queue.

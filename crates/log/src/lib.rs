@@ -10,6 +10,7 @@
 //!
 //! Byte layout: `docs/format.md` and the crate `forebay-record`.
 
+mod age;
 mod append;
 mod bench;
 mod commit;
@@ -31,6 +32,7 @@ mod pending;
 mod read_error;
 mod recovery;
 mod repair;
+mod retention;
 #[cfg(test)]
 mod sample;
 mod scrub;
@@ -43,6 +45,7 @@ mod store_id;
 mod supply;
 mod survey;
 mod survivors;
+mod sync;
 mod telling;
 mod track;
 mod verify;

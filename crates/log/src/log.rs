@@ -1,7 +1,7 @@
 //! The writing side, put together.
 
 use crate::{
-    commit,
+    age, commit,
     config::LogConfig,
     counters::{Health, LaneHealth, LogStats},
     disk::{Disk, RealDisk},
@@ -17,6 +17,7 @@ use crate::{
     layout,
     pending::Submitter,
     recovery::{self, RecoveredLane, Recovery},
+    retention::Retired,
     seat::Seats,
     segment::random_salt,
     store::Store,
@@ -119,14 +120,14 @@ impl Log {
         let recovered = recover_all(&disk, store, &config, &lanes)?;
 
         let (tasks, received) = crossbeam_channel::unbounded();
-        let housekeeper = Arc::new(Housekeeper {
-            disk: Arc::clone(&disk),
-            dir: config.dir.clone(),
-            clock: Arc::clone(&config.clock),
-            retention: config.retention,
-            unclaimed: config.unclaimed,
-            lanes: Mutex::default(),
-        });
+        let housekeeper = Arc::new(Housekeeper::new(
+            Arc::clone(&disk),
+            config.dir.clone(),
+            Arc::clone(&config.clock),
+            age::system_uptime(),
+            config.retention,
+            config.unclaimed,
+        ));
         let preparer = Arc::new(Preparer::default());
         let mut starts = Vec::new();
         let mut report = Recovery::default();
@@ -156,6 +157,8 @@ impl Log {
         inner.start_helpers(received, lock).map_err(no_thread)?;
         for start in retired {
             if let Some(mut recovered) = start.recovered {
+                let retired = Retired { lane: Arc::clone(&start.lane), store, tip: recovered.tip };
+                inner.housekeeper.retired.lock().unwrap_or_else(PoisonError::into_inner).push(retired);
                 inner.announce(&start.lane, &mut recovered);
             }
         }
@@ -208,13 +211,18 @@ impl Log {
     #[must_use]
     pub fn health(&self) -> Health {
         let lanes = self.inner.open_lanes();
-        Health { lanes: lanes.map(|lane| LaneHealth { lane: lane.id, unable: lane.ability.unable() }).collect() }
+        Health {
+            lanes: lanes.map(|lane| LaneHealth { lane: lane.id, unable: lane.ability.unable() }).collect(),
+        }
     }
 
     /// What was counted and what stands in the log.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        LogStats { lanes: self.inner.all_lanes().map(|lane| lane.stats()).collect() }
+        let ages = self.inner.housekeeper.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock_ahead_ms = ages.ahead_ms();
+        drop(ages);
+        LogStats { lanes: self.inner.all_lanes().map(|lane| lane.stats()).collect(), clock_ahead_ms }
     }
 
     /// Removes segments that the retention rules say may go. The log does so by itself every few seconds.
@@ -493,6 +501,8 @@ fn announce(
     let _ = tasks.send(Task::Opened { lane: Arc::clone(lane), unread });
 }
 
+#[cfg(test)]
+mod expiry;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

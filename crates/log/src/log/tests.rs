@@ -334,7 +334,7 @@ fn a_closed_log_refuses_and_an_open_one_cannot_be_opened_twice() {
 }
 
 /// As a killed process leaves it: every file as it is now.
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

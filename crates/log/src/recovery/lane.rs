@@ -11,8 +11,8 @@ use crate::{
     watermark::WatermarkFile,
 };
 use forebay_record::{
-    FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, Seed, SegmentHeader,
-    SegmentHeaderError, SegmentId, Seq, StoreId, Watermark,
+    FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, Seed,
+    SegmentHeader, SegmentHeaderError, SegmentId, Seq, StoreId, Watermark, WatermarkSeed,
 };
 use std::{
     io,
@@ -55,7 +55,8 @@ pub(crate) fn recover(
     let mut ids: Vec<_> = names.iter().filter_map(|name| layout::segment_of_name(name)).collect();
     ids.sort_unstable();
     let path = layout::watermark_path(dir);
-    let mut watermark = WatermarkFile::open(disk, dir).map_err(io("open or make", &path))?;
+    let seed = WatermarkSeed { store, lane };
+    let mut watermark = WatermarkFile::open(disk, dir, seed).map_err(io("open or make", &path))?;
     let mark = watermark.newest();
     remove_begun_in_vain(disk, dir, &mut ids, mark).map_err(io("remove failed segments of", dir))?;
 
@@ -271,8 +272,16 @@ impl Recovering<'_> {
         };
         let file = self.open(&path)?;
         if let Some(mark) = mark
-            && ends_sealed(&*file, header, &mark)
+            && let Some(seal) = seal(&*file, header, &mark)
         {
+            // Whatever lies behind the seal was never used.
+            if file.len().map_err(failed("read"))? > mark.end {
+                file.set_len(mark.end).map_err(failed("cut"))?;
+            }
+            if let Some(info) = self.segments.iter_mut().find(|info| info.id == header.id) {
+                info.bytes = info.bytes.min(mark.end);
+                info.last_ms = Some(header.created_at_ms.max(seal.received_last_ms));
+            }
             return Ok((first_chain(Some(mark)), header.id, mark.end));
         }
         let view = file.view().map_err(failed("read"))?;
@@ -340,18 +349,19 @@ impl Recovering<'_> {
     }
 }
 
-/// Does the segment end, as the watermark says, with its seal? Then nothing of it needs to be read.
-fn ends_sealed(file: &dyn DiskFile, header: &SegmentHeader, mark: &Watermark) -> bool {
+/// The seal that the segment ends with, if the watermark says that it does: then nothing else of it needs to be
+/// read.
+fn seal(file: &dyn DiskFile, header: &SegmentHeader, mark: &Watermark) -> Option<SealSummary> {
     let seal = mark.end.saturating_sub(GROUP_ALIGN as u64);
     if mark.segment != header.id || seal < SEGMENT_HEADER_BYTES as u64 {
-        return false;
+        return None;
     }
     let mut group = vec![0; GROUP_ALIGN];
     let seed = Seed { salt: header.salt, position: seal };
-    file.read_at(&mut group, seal).is_ok_and(|read| read == GROUP_ALIGN)
-        && FrameHeader::decode(&group, seed).is_ok_and(|frame| {
-            frame.kind == FrameKind::Seal && frame.lsn == mark.durable_lsn && frame.payload(&group).is_ok()
-        })
+    file.read_at(&mut group, seal).ok().filter(|&read| read == GROUP_ALIGN)?;
+    let frame = FrameHeader::decode(&group, seed).ok()?;
+    let is_it = frame.kind == FrameKind::Seal && frame.lsn == mark.durable_lsn;
+    SealSummary::decode(frame.payload(&group).ok().filter(|_| is_it)?)
 }
 
 fn to_index(position: u64) -> usize {

@@ -1,7 +1,7 @@
 //! How a writer comes to its segments, and leaves them: begin, seal, roll, close.
 
 use super::{Active, ClosedSegment, SEAL_BYTES, Writer, info};
-use crate::{layout, segment::Prepared};
+use crate::{age::stamps, layout, segment::Prepared};
 use forebay_record::{
     FrameKind, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, align_group,
     frame_bytes,
@@ -112,7 +112,11 @@ impl Writer {
             return Err(Arc::clone(reason));
         }
         let nothing = match &self.active {
-            Some(active) => active.summary.records == 0,
+            Some(active) => {
+                // An empty one is as good as another, unless nobody can tell from it how late it was.
+                let now = (self.config.clock)();
+                active.summary.records == 0 && stamps::is_plausible(active.header.created_at_ms, now)
+            }
             // After a start the newest segment is one of an earlier process: it is to go on being replaced.
             None => self.tip.segment == SegmentId(0),
         };
