@@ -14,6 +14,8 @@
 //! * A readable record is never touched.
 //! * Only a stopped store is repaired: the data directory's lock is held throughout.
 
+#[cfg(test)]
+mod crash_tests;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::{
     disk::{Disk, RealDisk},
     index,
     lane_view::LaneView,
+    layout,
     survey::{self, Hole, Part, Surveyed},
     verify::{as_text, index_state},
 };
@@ -214,6 +217,15 @@ pub fn repair_on(
     Ok(RepairReport { dry_run: choice == RepairChoice::DryRun, actions: repair.actions })
 }
 
+/// Makes durable what an earlier repair may have been killed over: this one finds it done and lets it be.
+fn settle(view: &LaneView) -> io::Result<()> {
+    match view.disk().open(&layout::watermark_path(&view.dir)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        watermark => watermark?.flush()?,
+    }
+    view.disk().sync_dir(&view.dir)
+}
+
 struct Repair {
     choice: RepairChoice,
     actions: Vec<RepairAction>,
@@ -227,6 +239,9 @@ enum Task {
 
 impl Repair {
     fn lane(&mut self, view: &mut LaneView) -> Result<(), RepairError> {
+        if self.applies() {
+            settle(view).map_err(RepairError::write("sync", &view.dir))?;
+        }
         let Some(mark) = survey::stopped_watermark(view)? else { return Ok(()) };
         // Segments are changed only when the lane has been surveyed whole: a survey must not meet what its
         // own repair has changed. Indexes play no part in a survey.

@@ -139,14 +139,7 @@ impl Repair {
             let written = write_patched(disk, &path, &beside, &patches);
             written.map_err(RepairError::write("write the next generation of", &path))?;
             put_in_place(disk, &beside, &path).map_err(RepairError::write("replace", &path))?;
-            if rewrite.complete {
-                write_index(view, &rewrite)?;
-            } else if let Err(e) = disk.remove(&view.index_path(rewrite.segment))
-                && e.kind() != io::ErrorKind::NotFound
-            {
-                // It speaks of the generation before; the next start makes a new one.
-                return Err(RepairError::write("remove the index of", &path)(e));
-            }
+            write_index(view, &rewrite)?;
         }
         Ok(())
     }
@@ -185,45 +178,23 @@ impl Repair {
                 }
             },
         };
-        let mut replaced = None;
-        for (id, flaw) in &hole.files {
-            let kept = self.set_aside(view, *id, filler == Some(*id))?;
-            if filler == Some(*id) {
-                replaced = Some(kept);
-            } else {
-                let path = view.segment_path(*id);
-                self.did(view.lane, path, RepairStep::SetAside, flaw.to_string()).kept = Some(kept);
+        // The filler first: until it stands, the files in the hole are all that says that there is one.
+        if let Some(id) = filler {
+            let there = hole.files.iter().any(|(file, _)| *file == id);
+            let kept = if there { Some(self.set_aside(view, id, true)?) } else { None };
+            let path = view.segment_path(id);
+            if self.applies() {
+                let bytes = filler_bytes(view, hole, mark, id).map_err(RepairError::write("fill", &path))?;
+                put_filler(view, hole, mark, &bytes, id).map_err(RepairError::write("write", &path))?;
             }
+            let action = self.did(view.lane, path, RepairStep::Fill { seqs: seqs.clone() }, found);
+            (action.records_lost, action.kept) = (seqs.end.saturating_sub(seqs.start), kept);
         }
-        let Some(id) = filler else { return Ok(()) };
-        let path = view.segment_path(id);
-        if self.applies() {
-            let bytes = filler_bytes(view, hole, mark, id).map_err(RepairError::write("fill", &path))?;
-            let (disk, beside) = (&**view.disk(), beside(view, id));
-            let write = || {
-                let end = bytes.len() as u64;
-                if hole.next.is_none() && mark.end < end {
-                    // The watermark names a segment without a frame. It moves first: should we be cut off
-                    // here, the next repair fills the hole up to it.
-                    let mut file = WatermarkFile::open(disk, &view.dir)?;
-                    file.publish(Watermark { segment: id, end, ..*mark });
-                    file.flush()?;
-                }
-                let file = disk.create(&beside)?;
-                file.write_at(&bytes, 0)?;
-                file.flush()?;
-                put_in_place(disk, &beside, &path)?;
-                // One that was made of what stood here before must not stay.
-                let header = SegmentHeader::decode(&bytes).map_err(io::Error::other)?;
-                match index::build(&bytes, &header, None).and_then(|builder| builder.encode()) {
-                    Some(encoded) => index::write(disk, &view.index_path(id), &encoded),
-                    None => Ok(()),
-                }
-            };
-            write().map_err(RepairError::write("write", &path))?;
+        for (id, flaw) in hole.files.iter().filter(|(id, _)| filler != Some(*id)) {
+            let kept = self.set_aside(view, *id, false)?;
+            let path = view.segment_path(*id);
+            self.did(view.lane, path, RepairStep::SetAside, flaw.to_string()).kept = Some(kept);
         }
-        let action = self.did(view.lane, path, RepairStep::Fill { seqs: seqs.clone() }, found);
-        (action.records_lost, action.kept) = (seqs.end.saturating_sub(seqs.start), replaced);
         Ok(())
     }
 
@@ -318,13 +289,39 @@ fn filler_bytes(view: &LaneView, hole: &Hole, mark: &Watermark, id: SegmentId) -
     Ok(bytes)
 }
 
+/// Makes `bytes` the segment `id`, in the place of `hole`.
+fn put_filler(view: &LaneView, hole: &Hole, mark: &Watermark, bytes: &[u8], id: SegmentId) -> io::Result<()> {
+    let (disk, beside, path) = (&**view.disk(), beside(view, id), view.segment_path(id));
+    let end = bytes.len() as u64;
+    if hole.next.is_none() && mark.end < end {
+        // The watermark names a segment without a frame. It moves first: should we be cut off here, the next
+        // repair fills the hole up to it.
+        let mut file = WatermarkFile::open(disk, &view.dir, view.watermark_seed())?;
+        file.publish(Watermark { segment: id, end, ..*mark });
+        file.flush()?;
+    }
+    let file = disk.create(&beside)?;
+    file.write_at(bytes, 0)?;
+    file.flush()?;
+    put_in_place(disk, &beside, &path)?;
+    // One that was made of what stood here before must not stay.
+    let header = SegmentHeader::decode(bytes).map_err(io::Error::other)?;
+    match index::build(bytes, &header, None).and_then(|builder| builder.encode()) {
+        Some(encoded) => index::write(disk, &view.index_path(id), &encoded),
+        None => Ok(()),
+    }
+}
+
 /// Copies what can be read of `range` of a file to `to`, durably; what the disk cannot read becomes zeros.
 fn copy(disk: &dyn Disk, from: &Path, range: Range<usize>, to: &Path) -> io::Result<()> {
     let dir = to.parent().unwrap_or(Path::new("."));
     disk.create_dir(dir)?;
-    let file = disk.create(to)?;
+    // Beside, then renamed: a name in the quarantine leads to a whole copy.
+    let beside = to.with_extension("tmp");
+    let file = disk.create(&beside)?;
     copy_bytes(&*disk.open_read(from)?, range, &*file)?;
     file.flush()?;
+    disk.rename(&beside, to)?;
     disk.sync_dir(dir)
 }
 
@@ -365,17 +362,27 @@ fn put_in_place(disk: &dyn Disk, beside: &Path, path: &Path) -> io::Result<()> {
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Makes the index of a segment that was written anew.
 fn write_index(view: &LaneView, rewrite: &Rewrite) -> Result<(), RepairError> {
     let path = view.index_path(rewrite.segment);
     let Ok(map) = view.map(rewrite.segment)? else { return Ok(()) };
-    let build = || {
-        let mut bytes = Copies::of(map.file())?;
-        bytes.cut(rewrite.extents.last().map_or(0, |extent| extent.bytes.end).max(rewrite.limit));
-        match index::build_from(bytes, map.header(), rewrite.goal)?.and_then(|builder| builder.encode()) {
-            Some(encoded) => index::write(&**view.disk(), &path, &encoded),
-            // It is read without one.
-            None => Ok(()),
+    let end = rewrite.extents.last().map_or(0, |extent| extent.bytes.end).max(rewrite.limit);
+    let make = || {
+        // Behind the newest segment's durable end a crash may have left whole frames: the next start decides
+        // about them, and makes the index.
+        if rewrite.complete || last_used(map.file(), end..map.file_len()?.max(end))?.is_none() {
+            let mut bytes = Copies::of(map.file())?;
+            bytes.cut(end);
+            let built = index::build_from(bytes, map.header(), rewrite.goal)?;
+            if let Some(encoded) = built.and_then(|builder| builder.encode()) {
+                return index::write(&**view.disk(), &path, &encoded);
+            }
+        }
+        // One of the generation before would only be ignored.
+        match view.disk().remove(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
         }
     };
-    build().map_err(RepairError::write("write", &path))
+    make().map_err(RepairError::write("write", &path))
 }

@@ -1,11 +1,15 @@
 //! Reading maps of the simulated disk: each window is a copy of what the file holds when it is asked for.
 
-use super::file::{SimFile, SimView};
+use super::{
+    SimDisk,
+    file::{SimFile, SimView},
+    inode::SECTOR,
+};
 use crate::{
     disk::{DiskFile, DiskView, ReadMap},
     watermark::Limit,
 };
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, path::Path, sync::Arc};
 
 #[derive(Debug)]
 pub(super) struct SimReadMap(pub(super) SimFile);
@@ -21,4 +25,18 @@ impl ReadMap for SimReadMap {
     }
 
     fn expect_sequential(&self) {}
+}
+
+impl SimDisk {
+    /// The disk cannot read the sector at `offset` of a file any more.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    pub(crate) fn spoil(&self, path: &Path, offset: usize) {
+        let mut world = self.lock();
+        let inode = world.names[path];
+        let node = world.node(inode);
+        assert!(offset < node.bytes.len(), "no byte {offset} in {}", path.display());
+        node.unreadable.push(offset / SECTOR);
+    }
 }
