@@ -12,7 +12,9 @@ use crate::{
     track::Goal,
     watermark::{Durable, WatermarkReader},
 };
-use forebay_record::{LaneId, Predecessor, SegmentHeader, SegmentHeaderError, SegmentId, StoreId};
+use forebay_record::{
+    LaneId, Predecessor, SegmentHeader, SegmentHeaderError, SegmentId, StoreId, WatermarkSeed,
+};
 use std::{
     collections::BTreeMap,
     fmt, io,
@@ -77,13 +79,18 @@ impl LaneView {
         self.store
     }
 
+    pub(crate) fn watermark_seed(&self) -> WatermarkSeed {
+        WatermarkSeed { store: self.store, lane: self.lane }
+    }
+
     /// How far the lane is durable; `None` while nothing is.
     pub(crate) fn watermark(&mut self) -> Result<Option<Durable>, ReadError> {
         if self.watermark.is_none() {
-            self.watermark = WatermarkReader::open_on(&*self.disk, &self.dir)
+            self.watermark = WatermarkReader::open_on(&*self.disk, &self.dir, self.watermark_seed())
                 .map_err(ReadError::of("read the watermark in", &self.dir))?;
         }
-        match self.watermark.as_mut().and_then(WatermarkReader::durable) {
+        let told = self.watermark.as_mut().map_or(Ok(None), WatermarkReader::durable);
+        match told.map_err(ReadError::of("read the watermark in", &self.dir))? {
             Some(mark) => Ok(Some(mark)),
             None => Durable::proven(self),
         }
@@ -108,6 +115,10 @@ impl LaneView {
     }
 
     /// A segment's header; `None` if the segment is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read and that is no damage, or is of another version: nothing is known of what lies in
+    /// such a segment, and so nothing may be said of it.
     pub(crate) fn header(&mut self, id: SegmentId) -> Result<Option<HeaderState>, ReadError> {
         if let Some(state) = self.headers.get(&id) {
             return Ok(Some(state.clone()));
@@ -117,6 +128,9 @@ impl LaneView {
         let state = match read.and_then(|file| read_header(&*file)) {
             Err(SegmentMapError::Io(e)) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(SegmentMapError::Io(e)) => return Err(ReadError::of("read the header of", &path)(e)),
+            Err(SegmentMapError::Header(e)) if e.is_of_another_version() => {
+                return Err(ReadError::of("read", &path)(io::Error::other(e)));
+            }
             Err(SegmentMapError::Header(e)) => Err(SegmentFlaw::Header(e)),
             Err(SegmentMapError::Unreadable) => Err(SegmentFlaw::Unreadable),
             Ok(header) => self.check(id, header),

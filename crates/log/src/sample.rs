@@ -4,7 +4,7 @@ use crate::{index::IndexBuilder, layout};
 use forebay_record::{
     CheckedFrame, DirectoryEntry, Endpoint, FrameFlags, FrameHeader, FrameKind, LaneId, Lsn, Payload,
     Preamble, Predecessor, ProjectId, SealSummary, Seed, SegmentHeader, SegmentId, Seq, StoreId, Watermark,
-    align_frame, align_group, crc32c,
+    WatermarkSeed, align_frame, align_group, crc32c,
 };
 use std::{
     fs,
@@ -208,7 +208,12 @@ impl LaneWriter {
         }
         let file = fs::OpenOptions::new().write(true).open(path).expect("a file");
         let at = if self.count.is_multiple_of(2) { 0 } else { 4096 };
-        std::os::unix::fs::FileExt::write_all_at(&file, &mark.encode(), at).expect("written");
+        std::os::unix::fs::FileExt::write_all_at(
+            &file,
+            &mark.encode(WatermarkSeed { store: STORE, lane: self.lane }),
+            at,
+        )
+        .expect("written");
     }
 
     fn put_segment(&mut self) {

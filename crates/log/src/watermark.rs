@@ -11,33 +11,30 @@
 
 mod durable;
 mod proven;
+mod shared;
 
 pub(crate) use durable::Durable;
 pub use durable::Limit;
+pub(crate) use shared::publish;
 
 use crate::{
     disk::{Disk, DiskFile, DiskMap, RealDisk, is_unreadable},
     layout,
 };
-use forebay_record::{WATERMARK_BYTES, Watermark};
-use std::{
-    io,
-    path::Path,
-    sync::atomic::{Ordering, fence},
-};
+use forebay_record::{WATERMARK_BYTES, Watermark, WatermarkSeed, WatermarkVersion};
+use shared::{TRIES, newest};
+use std::{cell::Cell, io, path::Path};
 
 /// Where the copies lie: each on a page of its own.
 const COPIES: [u64; 2] = [0, 4096];
 /// Size of the file.
 const FILE_BYTES: usize = 8192;
-/// How often both copies are read before the watermark counts as lost: the writer may be filling one while
-/// the other is read, and the other way round.
-const TRIES: usize = 4;
 
 /// Follows a lane's watermark, also while another process writes it.
 #[derive(Debug)]
 pub struct WatermarkReader {
     file: Box<dyn DiskFile>,
+    seed: WatermarkSeed,
     newest: Option<Watermark>,
 }
 
@@ -46,43 +43,50 @@ impl WatermarkReader {
     ///
     /// # Errors
     /// When the file exists and cannot be opened.
-    pub fn open(lane_dir: &Path) -> io::Result<Option<WatermarkReader>> {
-        WatermarkReader::open_on(&RealDisk, lane_dir)
+    pub fn open(lane_dir: &Path, seed: WatermarkSeed) -> io::Result<Option<WatermarkReader>> {
+        WatermarkReader::open_on(&RealDisk, lane_dir, seed)
     }
 
     /// As [`WatermarkReader::open`], on another disk than the machine's own.
-    pub(crate) fn open_on(disk: &dyn Disk, lane_dir: &Path) -> io::Result<Option<WatermarkReader>> {
+    pub(crate) fn open_on(
+        disk: &dyn Disk,
+        lane_dir: &Path,
+        seed: WatermarkSeed,
+    ) -> io::Result<Option<WatermarkReader>> {
         match disk.open_read(&layout::watermark_path(lane_dir)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => Ok(Some(WatermarkReader { file: file?, newest: None })),
+            file => Ok(Some(WatermarkReader { file: file?, seed, newest: None })),
         }
     }
 
     /// The newest watermark seen so far; `None` while nothing was ever durable. Never goes back.
-    pub fn read(&mut self) -> Option<Watermark> {
-        for _ in 0..TRIES {
-            let copies = COPIES.map(|at| self.copy(at));
-            let newest = Watermark::newer(copies[0], copies[1]);
-            self.newest = Watermark::newer(newest, self.newest);
-            if newest.is_some() {
-                break;
-            }
-        }
-        // Pairs with the fence in `DiskMap::publish`: the frames named are read after their watermark.
-        fence(Ordering::Acquire);
-        self.newest
+    ///
+    /// # Errors
+    /// When a copy is of another version.
+    pub fn read(&mut self) -> io::Result<Option<Watermark>> {
+        let other = Cell::new(None);
+        let copy = |at| {
+            self.copy(at).unwrap_or_else(|version| {
+                other.set(Some(version));
+                None
+            })
+        };
+        self.newest = newest(self.newest, || COPIES.map(copy));
+        other.take().map_or(Ok(self.newest), |version| Err(io::Error::other(version)))
     }
 
     /// As [`WatermarkReader::read`], as what a [`Limit`] can be taken from.
-    pub(crate) fn durable(&mut self) -> Option<Durable> {
-        self.read().map(Durable::told)
+    pub(crate) fn durable(&mut self) -> io::Result<Option<Durable>> {
+        Ok(self.read()?.map(Durable::told))
     }
 
-    fn copy(&self, at: u64) -> Option<Watermark> {
+    fn copy(&self, at: u64) -> Result<Option<Watermark>, WatermarkVersion> {
         let mut bytes = [0; WATERMARK_BYTES];
         // One that cannot be read is as good as one that is torn: the other one, or the frames, tell.
-        self.file.read_exact_at(&mut bytes, at).ok()?;
-        Watermark::decode(&bytes)
+        match self.file.read_exact_at(&mut bytes, at) {
+            Ok(()) => Watermark::decode(&bytes, self.seed),
+            Err(_) => Ok(None),
+        }
     }
 }
 
@@ -90,16 +94,20 @@ impl WatermarkReader {
 pub(crate) struct WatermarkFile {
     file: Box<dyn DiskFile>,
     map: Box<dyn DiskMap>,
+    seed: WatermarkSeed,
     newest: Option<Watermark>,
 }
 
 impl WatermarkFile {
     /// Opens the lane's watermark file, making it if there is none, and reads it.
-    pub(crate) fn open(disk: &dyn Disk, lane_dir: &Path) -> io::Result<WatermarkFile> {
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or a copy is of another version.
+    pub(crate) fn open(disk: &dyn Disk, lane_dir: &Path, seed: WatermarkSeed) -> io::Result<WatermarkFile> {
         let path = layout::watermark_path(lane_dir);
         let existing = match disk.open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            file => Some(file?).filter(|f| f.len().is_ok_and(|len| len == FILE_BYTES as u64)),
+            file => Some(file?),
         };
         let file = match existing {
             Some(file) => file,
@@ -112,10 +120,16 @@ impl WatermarkFile {
                 file
             }
         };
-        let copies = [read_or_clear(&*file, COPIES[0])?, read_or_clear(&*file, COPIES[1])?];
+        if file.len()? != FILE_BYTES as u64 {
+            // Somebody cut it, or wrote behind it: what it says is kept.
+            file.set_len(FILE_BYTES as u64)?;
+            file.allocate(FILE_BYTES as u64)?;
+            file.flush()?;
+        }
+        let copies = [read_or_clear(&*file, COPIES[0], seed)?, read_or_clear(&*file, COPIES[1], seed)?];
         let newest = Watermark::newer(copies[0], copies[1]);
         let map = file.map(FILE_BYTES as u64)?;
-        Ok(WatermarkFile { file, map, newest })
+        Ok(WatermarkFile { file, map, seed, newest })
     }
 
     /// The newest copy.
@@ -127,7 +141,7 @@ impl WatermarkFile {
     pub(crate) fn publish(&mut self, mut watermark: Watermark) {
         watermark.count = self.newest.map_or(0, |w| w.count) + 1;
         let at = if watermark.count.is_multiple_of(2) { 0 } else { COPIES[1] };
-        self.map.publish(usize::try_from(at).expect("at most 4096"), &watermark.encode());
+        self.map.publish(usize::try_from(at).expect("at most 4096"), &watermark.encode(self.seed));
         self.newest = Some(watermark);
     }
 
@@ -139,7 +153,7 @@ impl WatermarkFile {
 
 /// A copy to begin with. One that the disk cannot read is written over, in place since readers have the file
 /// open: storing into its page through the map would otherwise kill the process.
-fn read_or_clear(file: &dyn DiskFile, at: u64) -> io::Result<Option<Watermark>> {
+fn read_or_clear(file: &dyn DiskFile, at: u64, seed: WatermarkSeed) -> io::Result<Option<Watermark>> {
     let mut page = [0; FILE_BYTES / 2];
     for tried in 1.. {
         match file.read_exact_at(&mut page, at) {
@@ -157,5 +171,8 @@ fn read_or_clear(file: &dyn DiskFile, at: u64) -> io::Result<Option<Watermark>> 
             }
         }
     }
-    Ok(page.first_chunk().and_then(Watermark::decode))
+    match page.first_chunk() {
+        Some(copy) => Watermark::decode(copy, seed).map_err(io::Error::other),
+        None => Ok(None),
+    }
 }

@@ -40,7 +40,7 @@ pub use segment::{
     SegmentHeaderError,
 };
 pub use walk::{CheckedFrame, Damage, End, Walk, resync};
-pub use watermark::{WATERMARK_BYTES, Watermark};
+pub use watermark::{WATERMARK_BYTES, Watermark, WatermarkSeed, WatermarkVersion};
 
 /// CRC32C of `bytes`, continuing from `crc` (0 to start).
 #[must_use]

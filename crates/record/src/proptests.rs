@@ -3,11 +3,13 @@
 use crate::{
     DirectoryEntry, Endpoint, FRAME_HEADER_BYTES, FrameFlags, FrameHeader, FrameKind, LaneId, LossSummary,
     Lsn, Payload, Predecessor, ProjectId, SEGMENT_HEADER_BYTES, SealSummary, Seed, SegmentHeader, SegmentId,
-    Seq, Span, StoreId, WATERMARK_BYTES, Walk, Watermark, resync,
+    Seq, Span, StoreId, WATERMARK_BYTES, Walk, Watermark, WatermarkSeed, resync,
     sample::{Built, Plan, build, payload},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::net::IpAddr;
+
+const WATERMARK_SEED: WatermarkSeed = WatermarkSeed { store: StoreId([9; 16]), lane: LaneId(2) };
 
 prop_compose! {
     fn frame_headers()(
@@ -154,7 +156,7 @@ proptest! {
             }
         }
         if let Some(copy) = bytes.first_chunk::<WATERMARK_BYTES>() {
-            let _ = Watermark::decode(copy);
+            let _ = Watermark::decode(copy, WATERMARK_SEED);
         }
         let _ = resync(&bytes, salt, position, Lsn(0));
     }
@@ -177,7 +179,7 @@ proptest! {
             count: n[0], durable_lsn: Lsn(n[1]), next_seq: Seq(n[2]), segment: SegmentId(n[3]), end: n[4], chain_crc,
             failed_through: SegmentId(n[5]),
         };
-        prop_assert_eq!(Watermark::decode(&mark.encode()), Some(mark));
+        prop_assert_eq!(Watermark::decode(&mark.encode(WATERMARK_SEED), WATERMARK_SEED), Ok(Some(mark)));
     }
 
     #[test]

@@ -104,10 +104,15 @@ impl fmt::Display for SegmentHeaderError {
             SegmentHeaderError::Magic => f.write_str("not a Forebay segment: wrong magic"),
             SegmentHeaderError::Version { major, minor } => write!(
                 f,
-                "segment format {major}.{minor} is not readable by this version, which reads {FORMAT_MAJOR}.x: use the newer forebay"
+                "written by another forebay: segment format {major}.{minor}, and this one reads {FORMAT_MAJOR}.x; \
+                 use the forebay that wrote it, or a newer one"
             ),
             SegmentHeaderError::Incompatible(bits) => {
-                write!(f, "segment uses features {bits:#x} unknown to this version: use a newer forebay")
+                write!(
+                    f,
+                    "written by a newer forebay: the segment uses features {bits:#010x}, of which this one knows \
+                     none; use the newer one"
+                )
             }
             SegmentHeaderError::Checksum { stored, computed } => {
                 write!(
@@ -121,6 +126,14 @@ impl fmt::Display for SegmentHeaderError {
 }
 
 impl std::error::Error for SegmentHeaderError {}
+
+impl SegmentHeaderError {
+    /// Is the block whole, and of a version or with features that this one does not know?
+    #[must_use]
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, SegmentHeaderError::Version { .. } | SegmentHeaderError::Incompatible(_))
+    }
+}
 
 impl SegmentHeader {
     /// The block's bytes.
@@ -167,14 +180,15 @@ impl SegmentHeader {
             let unused = b.iter().all(|&x| x == 0);
             return Err(if unused { SegmentHeaderError::Unused } else { SegmentHeaderError::Magic });
         }
-        // The version before the checksum: a later format may checksum differently.
-        if u16_at(8) != FORMAT_MAJOR {
-            return Err(SegmentHeaderError::Version { major: u16_at(8), minor: u16_at(10) });
-        }
+        // The checksum before the version: every version keeps the first 24 bytes and what they mean, so that a
+        // damaged version is not taken for a newer forebay's.
         let stored = u32_at(20);
         let computed = crc32c(crc32c(crc32c(0, &b[..20]), &[0; 4]), &b[24..]);
         if stored != computed {
             return Err(SegmentHeaderError::Checksum { stored, computed });
+        }
+        if u16_at(8) != FORMAT_MAJOR {
+            return Err(SegmentHeaderError::Version { major: u16_at(8), minor: u16_at(10) });
         }
         if u32_at(12) != 0 {
             return Err(SegmentHeaderError::Incompatible(u32_at(12)));
@@ -299,6 +313,16 @@ mod tests {
             let mut b = whole.clone();
             b[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&b[..]).is_err(), "bit {bit} was not caught");
+        }
+    }
+
+    #[test]
+    fn a_damaged_version_is_damage_and_no_newer_version() {
+        for bit in 8 * 8..16 * 8 {
+            let mut b = segment_header().encode();
+            b[bit / 8] ^= 1 << (bit % 8);
+            let error = SegmentHeader::decode(&b[..]).expect_err("damaged");
+            assert!(matches!(error, SegmentHeaderError::Checksum { .. }), "bit {bit}: {error}");
         }
     }
 
