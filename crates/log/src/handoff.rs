@@ -11,16 +11,7 @@
 //!
 //! Checked under loom: `RUSTFLAGS="--cfg loom" cargo test -p forebay-log --release --lib loom`.
 
-#[cfg(loom)]
-use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
-#[cfg(not(loom))]
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, leaves_out, order};
 use std::{sync::PoisonError, task::Waker};
 
 /// What became of one append.
@@ -96,27 +87,27 @@ impl Verdicts {
     /// The lane: all tickets below `resolved` have their verdict.
     pub(crate) fn publish(&self, resolved: u64) {
         // Release: pairs with the Acquire in `resolved`, so that the core sees the verdicts.
-        self.resolved.store(resolved, Ordering::Release);
+        self.resolved.store(resolved, order("publish", Ordering::Release));
     }
 
     /// The lane: it is gone.
     pub(crate) fn close(&self) {
         // Release: pairs with the Acquire in `is_closed`, so that the core sees what was resolved last.
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, order("close", Ordering::Release));
     }
 
     /// The core: tickets below this are resolved.
     #[must_use]
     pub(crate) fn resolved(&self) -> u64 {
         // Acquire: pairs with the Release in `publish`.
-        self.resolved.load(Ordering::Acquire)
+        self.resolved.load(order("resolved", Ordering::Acquire))
     }
 
     /// The core: is the lane gone? Ask before [`Verdicts::resolved`]: what that says is then final.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
-        self.closed.load(Ordering::Acquire)
+        self.closed.load(order("is closed", Ordering::Acquire))
     }
 
     /// The core: the verdict on a ticket below [`Verdicts::resolved`].
@@ -144,7 +135,7 @@ impl Bell {
     pub(crate) fn ring(&self) {
         // Release: pairs with the Acquire in `attend`: the pump sees what was resolved before. If it was
         // rung already, the pump has yet to look and will see this too.
-        if self.rung.swap(true, Ordering::AcqRel) {
+        if self.rung.swap(true, order("ring", Ordering::AcqRel)) {
             return;
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -157,9 +148,11 @@ impl Bell {
     pub(crate) fn attend(&self, waker: &Waker, mut look: impl FnMut()) {
         // Listening comes before asking: a ring in between finds the waker, or is found here. One that finds
         // the waker wakes it, and so comes back here, where it is listened for again.
-        self.listen(waker);
         // AcqRel: pairs with `ring`, both ways.
-        if self.rung.swap(false, Ordering::AcqRel) {
+        let ask = || self.rung.swap(false, order("attend", Ordering::AcqRel));
+        let asked = leaves_out("asking after listening").then(ask);
+        self.listen(waker);
+        if asked.unwrap_or_else(ask) {
             look();
         }
     }
