@@ -16,6 +16,7 @@ use crate::{
     lane_view::{LaneView, SegmentFlaw},
     store_id::is_locked,
     survey::{self, Hole, Part, Surveyed},
+    track::Goal,
 };
 use forebay_record::{LaneId, SegmentId, Watermark};
 use serde::{Serialize, Serializer};
@@ -388,7 +389,12 @@ impl LaneReport {
 /// Is a segment's index as it should be? One that has not ended has none.
 pub(crate) fn index_state(view: &LaneView, segment: &Surveyed) -> Result<(), IndexError> {
     let path = view.index_path(segment.id);
-    Index::open(&**view.disk(), &path, segment.map.header())?;
+    let index = Index::open(&**view.disk(), &path, segment.map.header())?;
+    if !segment.complete && Goal::of_index(&index).lsn > segment.end.lsn {
+        // Made when the segment had ended, of which a power cut left no other proof: who opens the lane next
+        // finds out how far it goes.
+        return Err(IndexError::Missing);
+    }
     if !segment.extents.is_empty() {
         return Ok(());
     }
@@ -406,10 +412,14 @@ pub(crate) fn index_state(view: &LaneView, segment: &Surveyed) -> Result<(), Ind
 fn used_bytes(view: &mut LaneView) -> Result<u64, ReadError> {
     let Some(mark) = view.watermark()? else { return Ok(0) };
     let ids = view.segments()?;
-    let sizes = ids.iter().map(|&id| match id {
-        _ if id > mark.segment => 0,
-        _ if id == mark.segment => mark.end,
-        _ => view.disk().len(&view.segment_path(id)).unwrap_or(0),
+    let sizes = ids.iter().map(|&id| {
+        let len = || view.disk().len(&view.segment_path(id)).unwrap_or(0);
+        match id {
+            _ if id > mark.segment => 0,
+            // Where the watermark was lost, its end is not known, and the file's is more than enough.
+            _ if id == mark.segment => mark.end.min(len()),
+            _ => len(),
+        }
     });
     Ok(sizes.sum())
 }

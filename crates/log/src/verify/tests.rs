@@ -177,6 +177,41 @@ fn a_torn_tail_is_told_apart_from_damage_below_the_watermark() {
     assert!(after.is_clean() && after.lanes[0].torn_tail.is_some(), "{after:?}");
 }
 
+/// As after a power cut before the watermark was ever flushed: the file is there, and zero.
+#[test]
+fn a_store_whose_watermarks_were_never_flushed_is_verified_by_what_its_frames_prove() {
+    let dir = dir();
+    three_segments(dir.path());
+    let mut other = LaneWriter::new(dir.path(), LaneId(1));
+    other.frame(1, "t", &[("{}", None)]);
+    other.commit();
+    other.frame(1, "t", &[("{}", None)]);
+    other.commit();
+    for lane in [LANE, LaneId(1)] {
+        let path = crate::layout::watermark_path(&crate::layout::lane_dir(dir.path(), lane));
+        fs::write(path, [0; 8192]).expect("written");
+    }
+    let mut last = None;
+    let report = verify(dir.path(), &mut |progress| last = Some(progress)).expect("a report");
+    assert!(report.is_clean(), "{report:?}");
+    let last = last.expect("progress");
+    let there: u64 = files(dir.path()).values().map(|bytes| bytes.len() as u64).sum();
+    assert!(last.bytes_total <= there && last.bytes_done <= last.bytes_total, "{last:?}, of {there} bytes");
+}
+
+/// As after a power cut between the seal of a segment and the beginning of the next.
+#[test]
+fn an_index_that_is_ahead_of_all_other_proof_is_no_problem() {
+    let dir = dir();
+    let lane = three_segments(dir.path());
+    fs::remove_file(lane.segment_path(3)).expect("removed");
+    fs::write(crate::layout::watermark_path(&lane.lane_dir()), [0; 8192]).expect("written");
+    assert!(lane.index_path(2).exists());
+    let report = verified(dir.path());
+    assert!(report.is_clean() && report.lanes[0].indexes == 1, "{report:?}");
+    assert!(repaired(dir.path(), RepairChoice::AcceptLoss).actions.is_empty());
+}
+
 #[test]
 fn a_live_store_is_verified_up_to_its_watermark_and_cannot_be_repaired() {
     let dir = dir();
