@@ -15,7 +15,7 @@ pub(crate) mod sim;
 
 pub use real::RealDisk;
 #[cfg(test)]
-pub(crate) use sim::{Crash, SimDisk};
+pub(crate) use sim::{Crash, Faults, SimDisk};
 
 use crate::watermark::Limit;
 use std::{fmt, io, ops::Range, path::Path, sync::Arc};

@@ -8,9 +8,11 @@
 //! # Invariants
 //! * A byte at or below W is never changed.
 //! * What is kept is flushed before the watermark tells any reader of it.
+//! * What nothing proves is never written in place: it goes to a fresh segment.
 //! * Recovering again, also after a crash in the middle, comes to the same end.
 //! * Only the last segment is read; the others' headers say what recovery needs of them.
 
+mod carry;
 mod lane;
 mod tail;
 

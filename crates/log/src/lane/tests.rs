@@ -3,7 +3,7 @@
 use super::rig::{Rig, SEGMENT, append, readable};
 use crate::{
     Backend,
-    disk::{Crash, Disk as _, SimDisk},
+    disk::{Crash, Disk as _, Faults, SimDisk},
     layout,
 };
 use forebay_record::{LaneId, Lsn, Predecessor, SegmentHeader, SegmentId, Seq};
@@ -213,7 +213,7 @@ fn a_segment_whose_header_is_damaged_is_reported_and_the_rest_is_served() {
 }
 
 #[test]
-fn frames_that_nothing_proves_are_written_again_before_they_are_trusted() {
+fn frames_that_nothing_proves_are_carried_over_before_they_are_trusted() {
     let (dir, disk, mut rig) = start(Backend::Mapped);
     assert!(rig.store(&["a"]));
     rig.writer.heartbeat();
@@ -227,6 +227,49 @@ fn frames_that_nothing_proves_are_written_again_before_they_are_trusted() {
     disk.reboot(Crash::LoseAll);
     Rig::open(&disk, dir.path(), Backend::Mapped).unwrap();
     assert_eq!(readable(&disk, dir.path()), before, "what readers were shown is still there");
+}
+
+#[test]
+fn a_power_cut_at_any_point_of_recovery_takes_nothing_of_what_an_earlier_one_left() {
+    for backend in BACKENDS {
+        for step in 1.. {
+            let (dir, disk, mut rig) = start(backend);
+            // Nothing proves the newest group once the watermark file is as old as its last flush.
+            assert!(rig.store(&["a"]) && rig.store(&["b", "c"]));
+            disk.reboot(Crash::LoseAll);
+            // What is being written when the power goes is neither old nor new afterwards.
+            disk.set_faults(Faults { garbled_pages: 1024, ..Faults::default() });
+            disk.crash_at(disk.steps() + step);
+            let done = Rig::open(&disk, dir.path(), backend).is_ok();
+            disk.reboot(Crash::LoseSome);
+            let mut rig = Rig::open(&disk, dir.path(), backend).unwrap();
+            assert_eq!((rig.recovered.next_seq, rig.recovered.damage.len()), (Seq(3), 0), "{backend} {step}");
+            assert!(rig.store(&["d"]), "{backend} {step}");
+            assert_eq!(readable(&disk, dir.path()), some(&["a", "b", "c", "d"]), "{backend} {step}");
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_nothing_proves_is_carried_over_once_and_leaves_the_old_segment_as_it_was_until_then() {
+    let (dir, disk, mut rig) = start(Backend::Pwrite);
+    assert!(rig.store(&["a"]));
+    rig.writer.heartbeat();
+    assert!(rig.store(&["b"]));
+    disk.reboot(Crash::LoseAll);
+    let rig = Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+    let carried = header(&disk, &dir, 2);
+    assert_eq!(carried.predecessor, Predecessor::Failed { id: SegmentId(1), end: 12_288 });
+    assert_eq!((carried.base_lsn, carried.base_seq), (Lsn(3), Seq(1)));
+    assert_eq!(rig.lane.segments.lock().len(), 2);
+    // The watermark proves it now: another start changes nothing.
+    let again = Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+    assert_eq!(again.recovered.next_seq, rig.recovered.next_seq);
+    assert_eq!(again.lane.segments.lock().len(), 2);
+    assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! Recovery of one lane's folder.
 
-use super::{Cut, LaneRecovery, tail};
+use super::{
+    Cut, LaneRecovery, carry,
+    tail::{self, Tail},
+};
 use crate::{
     disk::{Disk, DiskFile},
     error::OpenError,
+    fault,
     lane::{group::Chain, writer::Tip},
-    layout,
+    layout, origin,
     recovery::DamagedRange,
     segment::SegmentInfo,
     watermark::WatermarkFile,
 };
 use forebay_record::{
     FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, Seed,
-    SegmentHeader, SegmentHeaderError, SegmentId, Seq, StoreId, Watermark, WatermarkSeed,
+    SegmentHeader, SegmentId, Seq, StoreId, Watermark, WatermarkSeed,
 };
 use std::{
     io,
@@ -96,9 +100,9 @@ pub(crate) fn recover(
         cut: None,
         damage: Vec::new(),
     };
-    let (mut next, segment, end) = match &last {
-        None => (first_chain(mark), newest, SEGMENT_HEADER_BYTES as u64),
-        Some(header) => recovering.recover_tail(header, mark, &mut report)?,
+    let End { mut next, segment, position } = match &last {
+        None => End { next: first_chain(mark), segment: newest, position: SEGMENT_HEADER_BYTES as u64 },
+        Some(header) => recovering.recover_tail(header, mark, newest, &mut report)?,
     };
     // Unreadable segments behind the last readable one may have held frames that no watermark names:
     // numbers that may have been given out are not given out again.
@@ -130,14 +134,15 @@ pub(crate) fn recover(
             durable_lsn: report.durable_lsn,
             next_seq: next.seq,
             segment,
-            end,
+            end: position,
             chain_crc: next.prev_crc,
             failed_through: SegmentId(0),
         });
         watermark.flush().map_err(io("flush", &path))?;
     }
-    let predecessor = ids.last().map_or(Predecessor::None, |&id| Predecessor::Whole(id));
-    let tip = Tip { next, segment: newest, predecessor };
+    let predecessor =
+        recovering.segments.last().map_or(Predecessor::None, |last| Predecessor::Whole(last.id));
+    let tip = Tip { next, segment: newest.max(segment), predecessor };
     let read = last.as_ref().filter(|_| report.scanned_bytes > 0).map(|last| last.id);
     let unread = ids.into_iter().filter(|&id| Some(id) != read).collect();
     Ok(RecoveredLane { report, tip, watermark, segments: recovering.segments, unread })
@@ -171,6 +176,22 @@ fn first_chain(mark: Option<Watermark>) -> Chain {
     })
 }
 
+/// Where a lane goes on.
+struct End {
+    next: Chain,
+    /// Where the newest frame is, and where its durable bytes end.
+    segment: SegmentId,
+    position: u64,
+}
+
+/// What became of the frames that nothing proves.
+enum Carried {
+    /// They are in a segment of their own.
+    To(SegmentInfo),
+    /// There were none with records: nobody misses them.
+    Nothing,
+}
+
 struct Recovering<'a> {
     disk: &'a dyn Disk,
     lane: LaneId,
@@ -189,7 +210,6 @@ impl Recovering<'_> {
     fn read_header(&mut self, store: StoreId, id: SegmentId) -> Result<Option<SegmentHeader>, OpenError> {
         let path = layout::segment_path(self.dir, id);
         let failed = |source| OpenError::Io { what: "read", path: path.clone(), source };
-        let foreign = |what| OpenError::Foreign { path: path.clone(), what };
         let file = self.open(&path)?;
         let bytes = file.len().map_err(failed)?;
         let mut block = vec![0; SEGMENT_HEADER_BYTES];
@@ -197,20 +217,15 @@ impl Recovering<'_> {
         let read = file.read_at(&mut block, 0).unwrap_or(0);
         let header = match SegmentHeader::decode(&block[..read]) {
             Ok(header) => header,
-            Err(e @ (SegmentHeaderError::Version { .. } | SegmentHeaderError::Incompatible(_))) => {
-                return Err(foreign(format!("cannot be read: {e}")));
+            Err(e) if e.is_of_another_version() => {
+                return Err(OpenError::Version { path, what: e.to_string() });
             }
             Err(_) => {
                 self.note(id, Chain::default(), 0, bytes);
                 return Ok(None);
             }
         };
-        if header.store != store {
-            return Err(foreign(format!("belongs to the store {}", header.store)));
-        }
-        if (header.lane, header.id) != (self.lane, id) {
-            return Err(foreign(format!("says it is segment {} of lane {}", header.id.0, header.lane)));
-        }
+        origin::belongs(&header, store, self.lane, id.0, path)?;
         let base = Chain { lsn: header.base_lsn, seq: header.base_seq, prev_crc: header.prev_crc };
         self.note(id, base, header.created_at_ms, bytes);
         Ok(Some(header))
@@ -258,13 +273,14 @@ impl Recovering<'_> {
         }
     }
 
-    /// Recovers the last readable segment: what comes next, and where its frames end.
+    /// Recovers the last readable segment.
     fn recover_tail(
         &mut self,
         header: &SegmentHeader,
         mark: Option<Watermark>,
+        newest: SegmentId,
         report: &mut LaneRecovery,
-    ) -> Result<(Chain, SegmentId, u64), OpenError> {
+    ) -> Result<End, OpenError> {
         let path = layout::segment_path(self.dir, header.id);
         let failed = |what| {
             let path = path.clone();
@@ -282,18 +298,18 @@ impl Recovering<'_> {
                 info.bytes = info.bytes.min(mark.end);
                 info.last_ms = Some(header.created_at_ms.max(seal.received_last_ms));
             }
-            return Ok((first_chain(Some(mark)), header.id, mark.end));
+            return Ok(End { next: first_chain(Some(mark)), segment: header.id, position: mark.end });
         }
         let view = file.view().map_err(failed("read"))?;
         let tail = tail::read(view.bytes(), header, mark);
-        report.scanned_bytes = view.bytes().len() as u64;
-        // Frames that nothing proves may stand in the cache of an earlier process whose flush failed, clean
-        // and never written: writing them again makes the flush below mean what it says.
-        let unproven = to_index(tail.unproven_from)..to_index(tail.end).min(view.bytes().len());
-        for (i, chunk) in view.bytes()[unproven.clone()].chunks(1 << 20).enumerate() {
-            let copy = chunk.to_vec();
-            file.write_at(&copy, (unproven.start + (i << 20)) as u64).map_err(failed("write"))?;
+        if let Some((position, what)) = tail.of_another_version {
+            // Neither damage nor a torn tail: nothing of it is touched.
+            let what = origin::of_another_version(format!("at byte {position}, {what}")).to_string();
+            return Err(OpenError::Version { path, what });
         }
+        report.scanned_bytes = view.bytes().len() as u64;
+        let carried = self.carry(view.bytes(), header, &tail, newest)?;
+        let end = if carried.is_some() { tail.unproven_from } else { tail.end };
         if let Some(torn_end) = tail.torn {
             let torn = &view.bytes()[to_index(tail.end)..to_index(torn_end)];
             let copy = self.quarantine(header.id, tail.end, torn);
@@ -308,7 +324,7 @@ impl Recovering<'_> {
         if !tail.damage.is_empty() && tail.torn.is_none() {
             // Damaged and not torn: nothing about this file is changed.
         } else {
-            file.set_len(tail.end).map_err(failed("cut"))?;
+            file.set_len(end).map_err(failed("cut"))?;
         }
         file.flush().map_err(failed("flush"))?;
         let bytes = file.len().map_err(failed("read"))?;
@@ -317,7 +333,49 @@ impl Recovering<'_> {
             info.last_ms = Some(tail.last_ms);
         }
         report.damage = tail.damage;
-        Ok((tail.next, header.id, tail.end))
+        Ok(match carried {
+            Some(Carried::To(info)) => {
+                let end = End { next: tail.next_of_records, segment: info.id, position: info.bytes };
+                self.segments.push(info);
+                end
+            }
+            Some(Carried::Nothing) => End { next: tail.next_of_records, segment: header.id, position: end },
+            None => End { next: tail.next, segment: header.id, position: end },
+        })
+    }
+
+    /// Carries what nothing proves over to a fresh segment; `None` if it stays where it is.
+    fn carry(
+        &self,
+        bytes: &[u8],
+        header: &SegmentHeader,
+        tail: &Tail,
+        newest: SegmentId,
+    ) -> Result<Option<Carried>, OpenError> {
+        // A later segment, though it cannot be read, was begun when all of this one was durable.
+        if tail.unproven_from == tail.end || self.segments.last().is_some_and(|last| last.id > header.id) {
+            return Ok(None);
+        }
+        if tail.unproven.is_empty() {
+            return Ok(Some(Carried::Nothing));
+        }
+        let id = SegmentId(newest.0 + 1);
+        match carry::carry(self.disk, self.dir, bytes, header, tail, id) {
+            Ok(info) => Ok(Some(Carried::To(info))),
+            // A full disk must not prevent the start, and the prepared segments of the last process have made
+            // room already.
+            Err(error) if fault::is_full(&error) => {
+                tracing::warn!(
+                    lane = %self.lane, segment = header.id.0, %error,
+                    "no room to carry over what a crash left unproven: it stays where it is"
+                );
+                Ok(None)
+            }
+            Err(source) => {
+                let path = layout::segment_path(self.dir, id);
+                Err(OpenError::Io { what: "make", path, source })
+            }
+        }
     }
 
     /// Keeps a copy of what is about to be cut. That a full disk prevents it must not prevent the start.

@@ -5,7 +5,7 @@ use crate::{
     lane::group::Chain,
     track::{Extent, Find, Place, Track},
 };
-use forebay_record::{FrameKind, Lsn, SegmentHeader, Seq, Watermark};
+use forebay_record::{FrameHeader, FrameKind, Lsn, SegmentHeader, Seq, Watermark};
 
 /// What the last segment comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,23 @@ pub(super) struct Tail {
     pub(super) torn: Option<u64>,
     /// From here to `end` nothing is proven to be on disk.
     pub(super) unproven_from: u64,
+    /// The frames from there up to the last one with records: what is behind that nobody misses.
+    pub(super) unproven: Vec<Unproven>,
+    /// What the next frame carries behind those.
+    pub(super) next_of_records: Chain,
     /// What was acknowledged and cannot be read.
     pub(super) damage: Vec<DamagedRange>,
     /// The newest receive time in it.
     pub(super) last_ms: u64,
-    /// It ends with a seal.
-    pub(super) sealed: bool,
+    /// A frame that only another version can read, and where it lies.
+    pub(super) of_another_version: Option<(u64, String)>,
+}
+
+/// A whole frame that nothing proves to be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unproven {
+    pub(super) position: usize,
+    pub(super) header: FrameHeader,
 }
 
 /// Reads `bytes`, the lane's last segment, in full; `mark` is what the watermark file says.
@@ -37,24 +48,35 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
     let mut track = Track { bytes, salt: header.salt, place: first, goal: None };
     // The header itself proves that all before it was durable.
     let mut proven = Lsn(header.base_lsn.0.saturating_sub(1)).max(mark.map_or(Lsn(0), |m| m.durable_lsn));
-    let mut frames = Vec::new();
+    let mut frames: Vec<Unproven> = Vec::new();
     let mut breaks: Vec<(Place, Extent)> = Vec::new();
     let mut last_ms = header.created_at_ms;
     let mut sealed = false;
+    let mut of_another_version = None;
     loop {
         let before = track.place;
         let Ok(find) = track.next(&|_| true);
         match find {
             Find::Frame(found) => {
-                proven = proven.max(found.header.durable_lsn);
+                if found.header.durable_lsn > proven {
+                    proven = found.header.durable_lsn;
+                    frames.retain(|frame| frame.header.lsn > proven);
+                }
                 last_ms = last_ms.max(found.header.received_at_ms);
-                frames.push((found.header.lsn, found.position as u64));
+                if found.header.lsn > proven {
+                    frames.push(Unproven { position: found.position, header: found.header });
+                }
                 if found.header.kind == FrameKind::Seal {
                     sealed = true;
                     break;
                 }
             }
-            Find::Damage(extent) => breaks.push((before, extent)),
+            Find::Damage(extent) => {
+                if extent.flaw.is_of_another_version() {
+                    of_another_version.get_or_insert((extent.bytes.start as u64, extent.flaw.to_string()));
+                }
+                breaks.push((before, extent));
+            }
             Find::End => break,
         }
     }
@@ -87,18 +109,23 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
     };
     let end_at = if lost.is_some() { bytes.len() } else { end.position };
     let written = written_bytes(all);
+    frames.retain(|frame| frame.position < end_at);
+    let unproven_from = frames.first().map_or(end_at, |frame| frame.position) as u64;
+    let mut next_of_records = next;
+    while let Some(frame) = frames.pop_if(|frame| !frame.header.kind.holds_records()) {
+        let FrameHeader { lsn, first_seq, prev_crc, .. } = frame.header;
+        next_of_records = Chain { lsn, seq: first_seq, prev_crc };
+    }
     Tail {
         next,
         end: end_at as u64,
         torn: ((!sealed || failed.is_some()) && written > end_at).then_some(written as u64),
-        unproven_from: frames
-            .iter()
-            .find(|(lsn, _)| *lsn > proven)
-            .map_or(end_at as u64, |(_, position)| *position)
-            .min(end_at as u64),
+        unproven_from,
+        unproven: frames,
+        next_of_records,
         damage,
         last_ms,
-        sealed: sealed && cut.is_none(),
+        of_another_version,
     }
 }
 
