@@ -4,7 +4,7 @@
 //! cores' counters, and writes them out.
 
 use crate::{collector::Collector, counters::Totals};
-use forebay_log::{FLUSH_TIME_BOUNDS_US, GROUP_BYTES_BOUNDS, LaneStats};
+use forebay_log::{FLUSH_TIME_BOUNDS_US, GROUP_BYTES_BOUNDS, LaneStats, LogStats};
 use forebay_route::{Counts, Owner};
 use prometheus_client::{
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
@@ -39,7 +39,7 @@ impl prometheus_client::collector::Collector for Scrape {
         events(&mut out, collector)?;
         connections(&mut out, collector)?;
         admission(&mut out, collector)?;
-        log(&mut out, &collector.log.stats().lanes, collector)
+        log(&mut out, &collector.log.stats(), collector)
     }
 }
 
@@ -169,7 +169,8 @@ fn admission(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
     out.counters("forebay_requests_shed", "Requests refused for load, by what was full", scopes)
 }
 
-fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Result {
+fn log(out: &mut Out<'_>, stats: &LogStats, collector: &Collector) -> fmt::Result {
+    let lanes = stats.lanes.as_slice();
     let names: Vec<String> = lanes.iter().map(|lane| lane.lane.to_string()).collect();
     let each = |of: fn(&LaneStats) -> u64| {
         lanes.iter().zip(&names).map(move |(lane, name)| (vec![("lane", name.as_str())], of(lane)))
@@ -195,7 +196,10 @@ fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Re
     for (name, help, of) in counters {
         out.counters(name, help, each(of))?;
     }
-    let gauges: [Series; 8] = [
+    let gauges: [Series; 9] = [
+        ("forebay_log_failing_since_timestamp_ms", "Since when flushes fail; 0 while they do not", |l| {
+            l.failing_since_ms.unwrap_or(0)
+        }),
         ("forebay_log_damaged_ranges", "Damaged ranges of acknowledged data", |l| l.damaged_ranges),
         ("forebay_log_damaged_events", "Events in damaged ranges", |l| l.damaged_events),
         ("forebay_log_queue_bytes", "Bytes waiting or being committed", |l| l.queue_bytes),
@@ -210,6 +214,8 @@ fn log(out: &mut Out<'_>, lanes: &[LaneStats], collector: &Collector) -> fmt::Re
     for (name, help, of) in gauges {
         out.gauges(name, help, each(of))?;
     }
+    let help = "How far the clock has jumped ahead of the time that retention by age goes by";
+    out.gauge("forebay_log_clock_ahead_seconds", help, stats.clock_ahead_ms / 1000)?;
     let health = collector.log.health();
     let able: Vec<_> = health.lanes.iter().map(|l| (l.lane.to_string(), l.unable.is_none())).collect();
     let able = able.iter().map(|(lane, able)| (vec![("lane", lane.as_str())], u64::from(*able)));
