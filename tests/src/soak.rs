@@ -43,7 +43,7 @@ use report::Tally;
 /// What to do, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long there is load.
+    /// How long there is load; longer if by then the first three lives have not ended, which have each kind of trouble.
     pub length: Duration,
     /// Where all dice come from.
     pub seed: u64,

@@ -8,7 +8,7 @@ use forebay_tests::soak::{Options, run};
 
 #[test]
 fn nothing_is_lost_doubled_or_unaccounted_for_in_a_short_soak() {
-    let options = Options { length: Duration::from_secs(24), seed: 7, rate: 200, disk_mib: 160 };
+    let options = Options { length: Duration::from_secs(15), seed: 7, rate: 200, disk_mib: 160 };
     let summary = run(&options, &|line| eprintln!("{line}")).unwrap_or_else(|failure| panic!("{failure}"));
     eprintln!("{summary}");
     assert!(summary.acknowledged() > 0, "there was load");

@@ -11,7 +11,7 @@ use super::clock::SkewedClock;
 use super::disk::LoopDisk;
 use super::ledger::Floors;
 use super::line::{UNCLAIMED, lane_name};
-use super::plan::{Act, End, Life};
+use super::plan::{Act, End, LIVES_MIN, Life};
 use super::random::Random;
 use super::readers::{Follower, bounds, inspect, resume};
 use super::reckon::reckon;
@@ -33,6 +33,7 @@ struct Stage<'a> {
     say: &'a dyn Fn(&str),
     began: Instant,
     minutes_said: u64,
+    lives_ended: u64,
     /// Where the lanes began when this life did.
     floors: Floors,
 }
@@ -56,6 +57,7 @@ pub(crate) fn conduct(
         say,
         began: Instant::now(),
         minutes_said: 0,
+        lives_ended: 0,
         floors: Floors::new(),
     };
     let mut random = Random::of(options.seed, "lives");
@@ -75,7 +77,7 @@ pub(crate) fn conduct(
     parts.push(spawn(world, "the inspector", inspect));
     parts.push(spawn(world, "the nuisance", nuisance::bother));
     stage.began = Instant::now();
-    let (mut life, mut nth) = (first, 0);
+    let mut life = first;
     let played = loop {
         match stage.play(&life, &forebay) {
             Ok(true) => {}
@@ -84,8 +86,8 @@ pub(crate) fn conduct(
         }
         stage.end(&life, forebay)?;
         stage.look_at_floors(&life)?;
-        nth += 1;
-        life = Life::plan(nth, options, &mut random);
+        stage.lives_ended += 1;
+        life = Life::plan(stage.lives_ended, options, &mut random);
         forebay = stage.start(&life)?;
         stage.free()?;
     };
@@ -128,7 +130,7 @@ impl Stage<'_> {
         let began = Instant::now();
         let mut acts = life.acts.iter().peekable();
         while began.elapsed() < life.length {
-            if self.began.elapsed() > self.options.length {
+            if self.began.elapsed() > self.options.length && self.lives_ended >= LIVES_MIN {
                 return Ok(false);
             }
             if let Some((_, act)) = acts.next_if(|(at, _)| *at <= began.elapsed()) {
@@ -224,6 +226,7 @@ impl Stage<'_> {
     fn end(&self, life: &Life, forebay: Forebay) -> Result<(), String> {
         let world = self.world;
         world.ending.store(true, Ordering::Relaxed);
+        self.compare_expired(&forebay)?;
         let on_full = world.full.load(Ordering::Relaxed);
         world.tally.ends_on_full_disk.fetch_add(u64::from(on_full), Ordering::Relaxed);
         match life.end {
@@ -240,6 +243,29 @@ impl Stage<'_> {
         }
         *lock(&world.running) = None;
         world.failed().map_or(Ok(()), Err)
+    }
+
+    /// What is gone from the fronts of the lanes in this life is what retention counted, to the event. Nothing
+    /// else may take segments: no start, no repair.
+    fn compare_expired(&self, forebay: &Forebay) -> Result<(), String> {
+        let counted = || forebay.metrics().count("forebay_log_expired_events_total");
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let before = counted();
+            let (floors, _) = bounds(self.world)?;
+            let gone =
+                floors.iter().map(|(lane, floor)| floor - self.floors.get(lane).copied().unwrap_or(0)).sum();
+            // A segment may go between the two looks, and is counted after it went.
+            match counted() {
+                after if before == after && after == gone => return Ok(()),
+                after if Instant::now() > until => {
+                    return Err(format!(
+                        "retention counted {after} events, and {gone} are gone in this life"
+                    ));
+                }
+                _ => thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
 
     /// Between lives: retention took only what a rule of that life let it take.

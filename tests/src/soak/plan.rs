@@ -1,7 +1,7 @@
 //! What each life of the server is to be like.
 //!
 //! # Invariants
-//! * The first three lives have each kind of trouble once: a short soak leaves nothing out.
+//! * The first [`LIVES_MIN`] lives have each kind of trouble once: a short soak leaves nothing out.
 //! * Backends take turns.
 
 use std::time::Duration;
@@ -50,6 +50,9 @@ pub(crate) struct Life {
     /// Ended while the disk is full.
     pub dies_full: bool,
 }
+
+/// However short the soak, so many lives come to their end.
+pub(crate) const LIVES_MIN: u64 = 3;
 
 const DAY_S: i64 = 86_400;
 const MIB: u64 = 1 << 20;

@@ -58,11 +58,15 @@ impl Track {
         Err(format!("a gap that retention did not make: {gap:?}"))
     }
 
-    /// Goes on to a record.
+    /// Goes on to a record, waiting for the warning of a gap before it.
     fn step(&mut self, place: Place, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
+        self.step_within(WARNED_WITHIN, place, warned)
+    }
+
+    fn step_within(&mut self, limit: Duration, place: Place, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
         let next = self.next.entry(place.lane).or_insert(0);
         if place.seq != *next {
-            let until = Instant::now() + WARNED_WITHIN;
+            let until = Instant::now() + limit;
             let fits = |gap: &Gap| gap.lane == place.lane && gap.from == *next && gap.to == place.seq;
             // The gap that a lane starts with is how every old store looks: readers are not told of it.
             if *next > 0 {
@@ -364,4 +368,40 @@ fn excuse_missing(world: &World, missing: &[u64], from: &str) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(from: u64, to: u64, reason: &str) -> Gap {
+        Gap { lane: 1, from, to, reason: reason.to_owned() }
+    }
+
+    /// Steps through sequences of lane 1 after these warnings.
+    fn steps(warned: &[Gap], seqs: &[u64]) -> Result<Track, String> {
+        let (mut track, warned) = (Track::default(), Mutex::new(warned.to_vec()));
+        for &seq in seqs {
+            track.step_within(Duration::ZERO, Place { lane: 1, seq }, &warned)?;
+        }
+        Ok(track)
+    }
+
+    #[test]
+    fn a_reader_goes_up_by_one_or_over_a_gap_that_retention_made() {
+        assert_eq!(steps(&[], &[0, 1, 2]).expect("in order").missed(), 0);
+        assert_eq!(steps(&[], &[40, 41]).expect("an old store").missed(), 40);
+        let track = steps(&[gap(2, 9, "retention")], &[0, 1, 9]).expect("a gap says so");
+        assert_eq!((track.gaps(), track.missed()), (1, 7));
+        assert!(track.excuses(Place { lane: 1, seq: 8 }) && !track.excuses(Place { lane: 1, seq: 9 }));
+    }
+
+    #[test]
+    fn it_never_goes_back_nor_over_what_no_gap_or_another_gap_says() {
+        for seqs in [&[0, 0][..], &[0, 2], &[0, 1, 9]] {
+            assert!(steps(&[], seqs).is_err(), "{seqs:?}");
+        }
+        assert!(steps(&[gap(2, 8, "retention")], &[0, 1, 9]).is_err(), "it ends elsewhere");
+        assert!(steps(&[gap(2, 9, "damage")], &[0, 1, 9]).is_err(), "nothing is damaged here");
+    }
 }

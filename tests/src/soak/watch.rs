@@ -16,13 +16,13 @@ use crate::wire::exchange;
 use crate::{Metrics, Request};
 
 /// The most anonymous memory of the server: what it allocates, at this load.
-pub(crate) const ANON_BYTES_MAX: u64 = 160 << 20;
+pub(crate) const ANON_BYTES_MAX: u64 = 96 << 20;
 /// The most resident memory, with maps of segments and of the binary.
-pub(crate) const RESIDENT_BYTES_MAX: u64 = 512 << 20;
+pub(crate) const RESIDENT_BYTES_MAX: u64 = 256 << 20;
 /// The most open files, sockets and maps' files.
-pub(crate) const FILES_MAX: u64 = 400;
+pub(crate) const FILES_MAX: u64 = 200;
 /// How much anonymous memory may grow within a life, after its first minute.
-pub(crate) const GROWTH_BYTES_MAX: u64 = 48 << 20;
+pub(crate) const GROWTH_BYTES_MAX: u64 = 32 << 20;
 
 /// More than `retention.bytes_max`: the newest segment of each lane, and what came since the last look.
 pub(crate) const KEPT_BESIDE_MAX: u64 = 64 << 20;
