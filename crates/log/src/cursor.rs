@@ -11,6 +11,8 @@
 
 mod here;
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::{

@@ -13,8 +13,9 @@ use forebay_record::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, Lsn, Seed};
 use std::{io, ops::Range};
 
 const WINDOW: usize = 256 << 10;
-/// What is read on its own where a window cannot be read.
+/// What is read on its own where a window cannot be read: what the system reads at once, and the disk.
 const PAGE: usize = 4096;
+const SECTOR: usize = 512;
 
 /// The next place behind `position` and before the end of `source`, whose file is `file`, where a frame with
 /// an lsn of at least `least` validates, header and payload.
@@ -60,25 +61,31 @@ pub(crate) fn survivor(
     Ok(None)
 }
 
-/// Reads what there is at `offset`, with zeros for what the disk cannot read.
+/// Reads what there is at `offset`, with zeros for what the disk cannot read: those sectors and no others.
 pub(crate) fn read_around(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    read_by(&[PAGE, SECTOR], file, buffer, offset)
+}
+
+/// Reads all at once or, where that cannot be, in pieces of the first of `sizes`, and those in pieces of the next.
+fn read_by(sizes: &[usize], file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     match file.read_at(buffer, offset) {
         Err(e) if is_unreadable(&e) => {}
         read => return read,
     }
+    let Some((&size, smaller)) = sizes.split_first() else {
+        buffer.fill(0);
+        return Ok(buffer.len());
+    };
     let mut read = 0;
     while read < buffer.len() {
         let at = offset + read as u64;
-        let into_page = usize::try_from(at % PAGE as u64).unwrap_or(0);
-        let len = (PAGE - into_page).min(buffer.len() - read);
-        let page = &mut buffer[read..read + len];
-        match file.read_at(page, at) {
-            Ok(n) if n < len => return Ok(read + n),
-            Ok(_) => {}
-            Err(e) if is_unreadable(&e) => page.fill(0),
-            Err(e) => return Err(e),
+        let into = usize::try_from(at % size as u64).unwrap_or(0);
+        let len = (size - into).min(buffer.len() - read);
+        let piece = read_by(smaller, file, &mut buffer[read..read + len], at)?;
+        read += piece;
+        if piece < len {
+            break;
         }
-        read += len;
     }
     Ok(read)
 }

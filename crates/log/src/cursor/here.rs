@@ -5,17 +5,18 @@ use crate::{
     Filter, Frame, Gap, GapReason, ReadError, Step,
     index::{Posting, Waypoint},
     lane_view::Successor,
+    origin::of_another_version,
     segment::{
         map::SegmentMap,
         window::{Source as _, Trouble, Windows},
     },
-    track::{Extent, Find, Found, Goal, Place, Track, check_payload},
+    track::{Find, Found, Goal, Place, Track, check_payload},
     watermark::{Durable, Limit},
 };
 use forebay_record::{
     FRAME_HEADER_BYTES, FrameHeader, FrameKind, LaneId, Lsn, Payload, Seed, SegmentId, Seq,
 };
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, ops::Range, path::Path, sync::Arc};
 
 pub(super) struct Here {
     lane: LaneId,
@@ -153,9 +154,16 @@ impl Here {
             self.place = track.place;
             match find {
                 Find::End => return Ok(None),
+                Find::Damage(extent) if extent.flaw.is_of_another_version() => {
+                    self.place = before;
+                    let position = extent.bytes.start;
+                    return Err(of_another_version(format!("at byte {position}, {}", extent.flaw)));
+                }
                 Find::Damage(extent) => {
-                    if let Some(gap) = self.gap(&extent, next) {
-                        return Ok(Some(Step::Gap(gap)));
+                    let Range { start, end } = extent.seqs;
+                    let gap = self.gap(Seq(start), Seq(end), GapReason::Damage, next);
+                    if gap.is_some() {
+                        return Ok(gap);
                     }
                 }
                 Find::Frame(found) => {
@@ -186,12 +194,7 @@ impl Here {
                 touched.frames += 1;
                 let step = match self.read(posting)? {
                     Some(found) => self.deliver(&found, filter, next, touched, true)?,
-                    None => {
-                        let from = posting.seq.max(*next);
-                        *next = end;
-                        let reason = GapReason::Damage;
-                        Some(Step::Gap(Gap { lane: self.lane, from, to: end, reason }))
-                    }
+                    None => self.gap(posting.seq, end, GapReason::Damage, next),
                 };
                 postings.at += 1;
                 if step.is_some() {
@@ -241,8 +244,7 @@ impl Here {
         }
         let from = header.first_seq.max(*next);
         if header.kind == FrameKind::Loss {
-            *next = end;
-            return Ok(Some(Step::Gap(Gap { lane: self.lane, from, to: end, reason: GapReason::Loss })));
+            return Ok(self.gap(from, end, GapReason::Loss, next));
         }
         if !wanted {
             *next = end;
@@ -264,10 +266,11 @@ impl Here {
         Ok(Some(Step::Frame(Frame::new(self.id(), window, *found, skip))))
     }
 
-    fn gap(&self, extent: &Extent, next: &mut Seq) -> Option<Gap> {
-        let (from, to) = (Seq(extent.seqs.start).max(*next), Seq(extent.seqs.end));
+    /// What of `from..to` was not had yet; `None` where no record is missing, as of a lost seal.
+    fn gap(&self, from: Seq, to: Seq, reason: GapReason, next: &mut Seq) -> Option<Step> {
+        let from = from.max(*next);
         *next = (*next).max(to);
-        (from < to).then_some(Gap { lane: self.lane, from, to, reason: GapReason::Damage })
+        (from < to).then_some(Step::Gap(Gap { lane: self.lane, from, to, reason }))
     }
 }
 

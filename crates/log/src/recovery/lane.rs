@@ -100,7 +100,7 @@ pub(crate) fn recover(
         cut: None,
         damage: Vec::new(),
     };
-    let End { mut next, segment, position } = match &last {
+    let End { mut next, mut segment, mut position } = match &last {
         None => End { next: first_chain(mark), segment: newest, position: SEGMENT_HEADER_BYTES as u64 },
         Some(header) => recovering.recover_tail(header, mark, newest, &mut report)?,
     };
@@ -113,6 +113,10 @@ pub(crate) fn recover(
             seq: next.seq.max(range.seq.end),
             prev_crc: next.prev_crc,
         };
+        if range.segment > segment {
+            // Readers are to hear of what stood there, also while nothing follows it.
+            (segment, position) = (range.segment, range.bytes.end);
+        }
     }
     report.durable_lsn = Lsn(next.lsn.0 - 1);
     report.next_seq = next.seq;
@@ -258,8 +262,10 @@ impl Recovering<'_> {
                 .rfind(known)
                 .map_or((Lsn(1), Seq(0)), |i| (i.base_lsn, i.base_seq));
             let to = self.segments[at..].iter().find(known).map(|i| (i.base_lsn, i.base_seq));
-            // Nothing behind it: it cannot have held more frames and records than it has room for.
-            let most = bytes / 96;
+            // Nothing behind it: it cannot have held more frames and records than it has room for behind what
+            // the watermark counts.
+            let counted = mark.filter(|mark| mark.segment == range.segment).map_or(0, |mark| mark.end);
+            let most = bytes.saturating_sub(counted) / 96;
             let to = to.unwrap_or((
                 Lsn(after_last.0.0.max(from.0.0) + most),
                 Seq(after_last.1.0.max(from.1.0) + most),
