@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 
 mod clock;
 mod conduct;
-mod disk;
 mod ledger;
 mod line;
 mod load;
@@ -34,6 +33,7 @@ mod report;
 mod watch;
 
 use crate::Project;
+use crate::disk::LoopDisk;
 use ledger::{Ledger, NOBODY};
 use random::Random;
 use readers::Track;
@@ -227,7 +227,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// The first thing that was not as it must be, or what the soak needs and does not have.
 pub fn run(options: &Options, say: &dyn Fn(&str)) -> Result<Summary, Failure> {
     let early = |what: String| Failure { what, seed: options.seed, kept: None, summary: None };
-    let disk = disk::LoopDisk::new(options.disk_mib).map_err(early)?;
+    let disk = LoopDisk::new(options.disk_mib).map_err(early)?;
     let clock = clock::SkewedClock::new(disk.beside()).map_err(early)?;
     let world = Arc::new(World::new(options, disk.path().join("data")));
     say(&format!(

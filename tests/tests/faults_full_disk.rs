@@ -4,64 +4,20 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forebay_tests::disk::LoopDisk;
 use forebay_tests::senders::{Ledger, Senders};
 use forebay_tests::{Connection, Request, Setup, cli, eventually};
 
-/// A file system of its own, unmounted when dropped.
-struct Disk {
-    home: tempfile::TempDir,
-}
-
-impl Disk {
-    /// Makes and mounts one of `mib` MiB.
-    fn new(mib: u64) -> Disk {
-        assert!(
-            rustix::process::geteuid().is_root(),
-            "this test mounts a file system of its own and must run as root: `sudo -E cargo xtask test`, or leave \
-             it out with `--without e2e`"
-        );
-        let home = tempfile::Builder::new().prefix("forebay-disk-").tempdir().expect("making a directory");
-        let image = home.path().join("image");
-        File::create(&image).and_then(|f| f.set_len(mib << 20)).expect("making the image");
-        fs::create_dir(home.path().join("mounted")).expect("making the mount point");
-        // Dropped, and so unmounted, even if one of these fails.
-        let disk = Disk { home };
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(disk.path()));
-        disk
-    }
-
-    fn path(&self) -> PathBuf {
-        self.home.path().join("mounted")
-    }
-
-    fn free_bytes(&self) -> u64 {
-        let fs = rustix::fs::statvfs(self.path()).expect("asking for the free space");
-        fs.f_bavail * fs.f_frsize
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a server that a failing test left behind may still hold files.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
-fn run(command: &mut Command) {
-    let text = format!("{command:?}");
-    let output = command.output().unwrap_or_else(|e| {
-        panic!("running {text}: {e}; `apt-get install e2fsprogs mount` brings mkfs.ext4 and mount")
-    });
-    assert!(output.status.success(), "{text} failed: {}", String::from_utf8_lossy(&output.stderr));
+/// A disk of `mib` MiB.
+fn disk(mib: u64) -> LoopDisk {
+    LoopDisk::new(mib).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Something else on the same disk, to make room later.
-fn ballast(disk: &Disk, mib: usize) -> PathBuf {
+fn ballast(disk: &LoopDisk, mib: usize) -> PathBuf {
     let path = disk.path().join("ballast");
     fs::write(&path, vec![1; mib << 20]).expect("writing ballast");
     path
@@ -110,7 +66,7 @@ fn a_full_disk_is_a_503_until_space_returns_with_mapped_commits_too() {
 }
 
 fn fill_and_free(backend: &str) {
-    let disk = Disk::new(64);
+    let disk = disk(64);
     let ballast = ballast(&disk, 20);
     let setup = Setup::new().data_dir(disk.path().join("data")).env("FOREBAY_LOG_BACKEND", backend);
     let forebay = setup.start();
@@ -142,7 +98,7 @@ fn fill_and_free(backend: &str) {
 
 #[test]
 fn a_server_killed_on_a_full_disk_starts_reads_and_heals() {
-    let disk = Disk::new(64);
+    let disk = disk(64);
     let ballast = ballast(&disk, 24);
     let setup = Setup::new().data_dir(disk.path().join("data"));
     let forebay = setup.start();

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::SkewedClock;
-use super::disk::LoopDisk;
 use super::ledger::Floors;
 use super::line::{UNCLAIMED, lane_name};
 use super::plan::{Act, End, LIVES_MIN, Life};
@@ -17,6 +16,7 @@ use super::readers::{Follower, bounds, inspect, resume};
 use super::reckon::reckon;
 use super::report::Summary;
 use super::{HEALED_WITHIN, Options, SENDERS, World, load, lock, nuisance, spawn, watch};
+use crate::disk::LoopDisk;
 use crate::{Forebay, Json, Request, Setup};
 
 /// Projects under load.
@@ -169,9 +169,7 @@ impl Stage<'_> {
 
     fn count_expired(&self) -> Result<(), String> {
         let expired = bounds(self.world)?.0.values().sum();
-        if self.world.tally.expired_events.swap(expired, Ordering::Relaxed) < expired {
-            self.world.tally.expiries.fetch_add(1, Ordering::Relaxed);
-        }
+        self.world.tally.expired_events.store(expired, Ordering::Relaxed);
         Ok(())
     }
 

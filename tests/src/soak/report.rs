@@ -57,8 +57,6 @@ tally! {
     jumps,
     /// Events that retention took: where the lanes begin.
     expired_events,
-    /// Times that number was seen to rise.
-    expiries,
     /// Reads that went on where the last left off.
     reads,
     /// Exports of a day of a project.

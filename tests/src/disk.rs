@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 /// The mounted disk.
-pub(crate) struct LoopDisk {
+pub struct LoopDisk {
     home: tempfile::TempDir,
 }
 
@@ -20,14 +20,16 @@ impl LoopDisk {
     ///
     /// # Errors
     /// Without root, or without `mkfs.ext4` and `mount`.
-    pub(crate) fn new(mib: u64) -> Result<LoopDisk, String> {
+    pub fn new(mib: u64) -> Result<LoopDisk, String> {
         if !rustix::process::geteuid().is_root() {
-            return Err("a soak mounts a disk of its own, so it must run as root: \
-                        `sudo -E cargo xtask soak --minutes M`"
-                .to_owned());
+            return Err(
+                "this mounts a file system of its own and must run as root: `sudo -E cargo xtask ...`; \
+                        `cargo xtask test --without e2e` leaves it out"
+                    .to_owned(),
+            );
         }
         let failed = |what: &str, e: std::io::Error| format!("{what}: {e}");
-        let home = tempfile::Builder::new().prefix("forebay-soak-").tempdir();
+        let home = tempfile::Builder::new().prefix("forebay-disk-").tempdir();
         let home = home.map_err(|e| failed("making a directory", e))?;
         let disk = LoopDisk { home };
         File::create(disk.image())
@@ -40,12 +42,21 @@ impl LoopDisk {
     }
 
     /// Where it is mounted.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.home.path().join("mounted")
     }
 
+    /// What is free.
+    ///
+    /// # Panics
+    /// If nobody knows.
+    pub fn free_bytes(&self) -> u64 {
+        let fs = rustix::fs::statvfs(self.path()).expect("asking for the free space");
+        fs.f_bavail * fs.f_frsize
+    }
+
     /// A place beside it, on the disk that it is not.
-    pub(crate) fn beside(&self) -> &Path {
+    pub fn beside(&self) -> &Path {
         self.home.path()
     }
 
@@ -54,7 +65,7 @@ impl LoopDisk {
     }
 
     /// Unmounts it and leaves the image: gives its path.
-    pub(crate) fn keep(mut self) -> PathBuf {
+    pub fn keep(mut self) -> PathBuf {
         self.home.disable_cleanup(true);
         self.image()
     }
@@ -67,7 +78,7 @@ impl LoopDisk {
     ///
     /// # Errors
     /// As making the ballast fails otherwise than for want of space.
-    pub(crate) fn fill(&self) -> Result<u64, String> {
+    pub fn fill(&self) -> Result<u64, String> {
         let failed = |e: Errno| format!("filling {}: {e}", self.ballast().display());
         let file = OpenOptions::new().create(true).append(true).open(self.ballast());
         let file = file.map_err(|e| format!("making {}: {e}", self.ballast().display()))?;
@@ -88,7 +99,7 @@ impl LoopDisk {
     ///
     /// # Errors
     /// As removing the ballast fails.
-    pub(crate) fn free(&self) -> Result<(), String> {
+    pub fn free(&self) -> Result<(), String> {
         match fs::remove_file(self.ballast()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(format!("removing {}: {e}", self.ballast().display()))
