@@ -22,6 +22,13 @@ pub enum OpenError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A file is whole, and of a version or with features that this one does not know.
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        what: String,
+    },
     /// A segment belongs to another data directory or another lane.
     Foreign {
         /// The segment's file.
@@ -38,8 +45,13 @@ impl fmt::Display for OpenError {
             OpenError::Lock(e) => e.fmt(f),
             OpenError::StoreId(e) => e.fmt(f),
             OpenError::Io { what, path, .. } => write!(f, "cannot {what} {}", path.display()),
+            OpenError::Version { path, what } => write!(f, "{}: {what}", path.display()),
             OpenError::Foreign { path, what } => {
-                write!(f, "{} {what}: move it out of this data directory", path.display())
+                write!(
+                    f,
+                    "{} {what}: move it out of this data directory, or see what `forebay log repair` says",
+                    path.display()
+                )
             }
         }
     }
@@ -48,7 +60,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            OpenError::Config(_) | OpenError::Foreign { .. } => None,
+            OpenError::Config(_) | OpenError::Version { .. } | OpenError::Foreign { .. } => None,
             OpenError::Lock(e) => e.source(),
             OpenError::StoreId(e) => e.source(),
             OpenError::Io { source, .. } => Some(source),

@@ -125,8 +125,10 @@ pub enum IndexError {
     Missing,
     /// It cannot be read.
     Io(io::Error),
-    /// It is damaged, or of a version that this one does not know.
+    /// It is damaged.
     Damaged(&'static str),
+    /// It is of a version that this one does not know.
+    Version(u16),
     /// It speaks of another file.
     Other(&'static str),
 }
@@ -137,6 +139,11 @@ impl fmt::Display for IndexError {
             IndexError::Missing => f.write_str("there is no index"),
             IndexError::Io(e) => write!(f, "the index cannot be read: {e}"),
             IndexError::Damaged(what) => write!(f, "the index is damaged: {what}"),
+            IndexError::Version(version) => write!(
+                f,
+                "the index is of version {version}, and this forebay reads {VERSION}: it is not used, and what it \
+                 says stands in the segment too"
+            ),
             IndexError::Other(what) => write!(f, "the index is of another segment: {what} differs"),
         }
     }
@@ -180,7 +187,7 @@ impl Index {
             return Err(IndexError::Damaged("wrong magic"));
         }
         if u16::from_le_bytes([head[8], head[9]]) != VERSION {
-            return Err(IndexError::Damaged("unknown version"));
+            return Err(IndexError::Version(u16::from_le_bytes([head[8], head[9]])));
         }
         let (routes, waypoints, postings) = (u32_at(&head, 128), u32_at(&head, 132), u32_at(&head, 136));
         let routes_len = u64::from(routes) * ROUTE_BYTES as u64;

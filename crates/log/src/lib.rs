@@ -28,6 +28,7 @@ mod lane;
 mod lane_view;
 pub mod layout;
 mod log;
+mod origin;
 mod pending;
 mod read_error;
 mod recovery;

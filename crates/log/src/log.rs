@@ -14,7 +14,7 @@ use crate::{
         thread::LaneThread,
         writer::{Writer, WriterConfig},
     },
-    layout,
+    layout, origin,
     pending::Submitter,
     recovery::{self, RecoveredLane, Recovery},
     retention::Retired,
@@ -117,6 +117,8 @@ impl Log {
         let store = store_id::open_store_id(&*disk, &config.dir).map_err(OpenError::StoreId)?;
         disk.create_dir(&layout::log_dir(&config.dir)).map_err(failed("make the log folder of"))?;
         let lanes = lanes_to_open(&*disk, &config).map_err(failed("list the lanes of"))?;
+        // Before the first change to any lane.
+        origin::check(&*disk, &config.dir, store, &lanes)?;
         let recovered = recover_all(&disk, store, &config, &lanes)?;
 
         let (tasks, received) = crossbeam_channel::unbounded();

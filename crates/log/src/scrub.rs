@@ -8,6 +8,7 @@ use crate::{
     disk::Disk,
     lane::Lane,
     layout,
+    origin::of_another_version,
     segment::{
         map::{SegmentMap, SegmentMapError, read_header},
         window::Windows,
@@ -115,6 +116,12 @@ impl Open {
         while track.place.position < until {
             match track.next(&|_| true)? {
                 Find::Frame(_) => {}
+                Find::Damage(extent) if extent.flaw.is_of_another_version() => {
+                    return Err(of_another_version(format!(
+                        "at byte {}, {}",
+                        extent.bytes.start, extent.flaw
+                    )));
+                }
                 Find::Damage(extent) => {
                     let events = extent.seqs.end - extent.seqs.start;
                     self.lane.counters.damaged_ranges.add(1);

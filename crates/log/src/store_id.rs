@@ -1,6 +1,9 @@
 //! The file that names a data directory, and the lock that says who writes it.
 
-use crate::disk::{Disk, RealDisk};
+use crate::{
+    disk::{Disk, RealDisk},
+    origin,
+};
 use forebay_record::StoreId;
 use std::{
     fmt,
@@ -133,6 +136,22 @@ pub enum StoreIdError {
         /// Why.
         source: io::Error,
     },
+    /// There is none, but segments that say whose they are.
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What it should name.
+        segments: StoreId,
+    },
+    /// It names one store, and every segment beside it another.
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// As it says.
+        named: StoreId,
+        /// As they say.
+        segments: StoreId,
+    },
     /// The file holds something else.
     Content {
         /// The file.
@@ -152,11 +171,23 @@ impl fmt::Display for StoreIdError {
                     path.display()
                 )
             }
+            StoreIdError::Lost { path, segments } => write!(
+                f,
+                "{} is missing, and the segments beside it are of the store {segments}: \
+                 write the line \"{FORMAT} {segments}\" into it",
+                path.display()
+            ),
+            StoreIdError::Other { path, named, segments } => write!(
+                f,
+                "{} names the store {named}, and every segment beside it is of the store {segments}: if the \
+                 segments are where they belong, write the line \"{FORMAT} {segments}\" into it",
+                path.display()
+            ),
             StoreIdError::Io { path, .. } => write!(f, "cannot read or write {}", path.display()),
             StoreIdError::Content { path, found } => write!(
                 f,
-                "{} starts with {found:?} where \"{FORMAT} <32 hex digits>\" is expected: \
-                 a newer forebay's, or not Forebay's",
+                "{} starts with {found:?}, and this forebay reads \"{FORMAT} <32 hex digits>\": \
+                 use the newer forebay that wrote it, or put back what the file held",
                 path.display()
             ),
         }
@@ -185,8 +216,10 @@ pub(crate) fn read_store_id_on(disk: &dyn Disk, dir: &Path) -> Result<StoreId, S
     let path = dir.join("store");
     let mut content = [0; 256];
     match disk.open_read(&path).and_then(|file| file.read_at(&mut content, 0)) {
-        Ok(read) => parse(&path, &content[..read]),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreIdError::Missing(path)),
+        Ok(read) => origin::named(disk, dir, parse(&path, &content[..read])),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            origin::named(disk, dir, Err(StoreIdError::Missing(path)))
+        }
         Err(source) => Err(StoreIdError::Io { path, source }),
     }
 }
@@ -201,9 +234,16 @@ pub(crate) fn open_store_id(disk: &dyn Disk, dir: &Path) -> Result<StoreId, Stor
             let read = file.read_at(&mut content, 0).map_err(failed)?;
             // The process that made it may have been killed before its name was durable.
             disk.sync_dir(dir).map_err(failed)?;
-            return parse(&path, &content[..read]);
+            return origin::named(disk, dir, parse(&path, &content[..read]));
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Never a new name for what has one.
+            if let lost @ Err(StoreIdError::Lost { .. }) =
+                origin::named(disk, dir, Err(StoreIdError::Missing(path.clone())))
+            {
+                return lost;
+            }
+        }
         Err(source) => return Err(failed(source)),
     }
     let mut id = [0; 16];

@@ -6,6 +6,7 @@
 use crate::{
     index::IndexBuilder,
     lane_view::{LaneView, SegmentFlaw},
+    origin::of_another_version,
     read_error::ReadError,
     segment::{
         map::SegmentMap,
@@ -46,6 +47,8 @@ pub(crate) struct Surveyed {
     pub(crate) losses: Vec<(Range<usize>, Range<u64>)>,
     /// What else is wrong, of which nothing is lost.
     pub(crate) faults: Vec<String>,
+    /// Its seal does not agree with it.
+    pub(crate) missealed: bool,
     /// Later segments exist, so this one has ended.
     pub(crate) complete: bool,
     /// Where its durable bytes end, if the watermark says so.
@@ -55,6 +58,13 @@ pub(crate) struct Surveyed {
     /// Its index as it should be, if no frame is damaged.
     pub(crate) index: IndexBuilder,
     pub(crate) end: Place,
+}
+
+impl Surveyed {
+    /// Nothing in it has to be written anew.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.extents.is_empty() && self.padding.is_empty() && !self.missealed
+    }
 }
 
 /// Frames that lay in segments that are gone or cannot be read.
@@ -223,6 +233,11 @@ fn survey_segment(
                 let after = track.place;
                 checks.frame(&found, &after, &mut track.bytes).map_err(&failed)?;
             }
+            Find::Damage(extent) if extent.flaw.is_of_another_version() => {
+                // Nothing is known of what it holds, and so nothing may be given up.
+                let what = format!("at byte {}, {}", extent.bytes.start, extent.flaw);
+                return Err(ReadError::of("read", &view.segment_path(id))(of_another_version(what)));
+            }
             Find::Damage(extent) => {
                 checks.summed = None;
                 extents.push(extent);
@@ -236,7 +251,7 @@ fn survey_segment(
         }
     }
     ran(id, track.place.position.saturating_sub(told) as u64);
-    let Checks { frames, records, padding, losses, faults, index, .. } = checks;
+    let Checks { frames, records, padding, losses, faults, missealed, index, .. } = checks;
     let end = track.place;
     let durable_end = (!complete && mark.end != u64::MAX).then_some(mark.end);
     Ok(Surveyed {
@@ -249,6 +264,7 @@ fn survey_segment(
         padding,
         losses,
         faults,
+        missealed,
         complete,
         durable_end,
         goal,
@@ -264,6 +280,7 @@ struct Checks {
     padding: Vec<Range<usize>>,
     losses: Vec<(Range<usize>, Range<u64>)>,
     faults: Vec<String>,
+    missealed: bool,
     index: IndexBuilder,
     /// CRC of the frames so far and where they end; `None` behind damage, or in a rewritten segment, whose
     /// seal is kept as it was.
@@ -279,6 +296,7 @@ impl Checks {
             padding: Vec::new(),
             losses: Vec::new(),
             faults: Vec::new(),
+            missealed: false,
             index: IndexBuilder::new(header),
             summed: (header.generation == 0).then_some((0, SEGMENT_HEADER_BYTES)),
             received: None,
@@ -338,6 +356,7 @@ impl Checks {
     fn seal(&mut self, payload: &[u8]) {
         let Some((crc, _)) = self.summed else { return };
         let Some(seal) = SealSummary::decode(payload) else {
+            self.missealed = true;
             return self.faults.push("the seal's summary cannot be read".to_owned());
         };
         let (first, last) = self.received.unwrap_or((0, 0));
@@ -350,6 +369,7 @@ impl Checks {
         ];
         for (what, sealed, found) in facts {
             if sealed != found {
+                self.missealed = true;
                 self.faults.push(format!("the seal's {what} is {sealed}, the segment's is {found}"));
             }
         }

@@ -31,6 +31,14 @@ pub enum Flaw {
     Unreadable,
 }
 
+impl Flaw {
+    /// Is it no damage, but a whole frame that only another version can read?
+    #[must_use]
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, Flaw::Frame(Damage::Frame(FrameError::Unknown { .. })))
+    }
+}
+
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
