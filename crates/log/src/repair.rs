@@ -106,6 +106,8 @@ pub enum RepairStep {
     },
     /// The file was moved away: nothing says what was in it.
     SetAside,
+    /// The segment is written anew as its next generation, of which the seal does not speak; nothing in it changes.
+    Reseal,
     /// The index was made anew.
     Index,
     /// Nothing: this cannot be repaired.
@@ -129,6 +131,9 @@ impl fmt::Display for RepairAction {
                 seqs.start, seqs.end
             ),
             RepairStep::SetAside => f.write_str("moved away"),
+            RepairStep::Reseal => {
+                f.write_str("every frame is right: written anew as the next generation, nothing given up")
+            }
             RepairStep::Index => f.write_str("the index is made anew"),
             RepairStep::Nothing => f.write_str("cannot be repaired"),
         }?;
@@ -250,7 +255,7 @@ impl Repair {
             match part {
                 Part::Orphan(_) => {}
                 Part::Hole(hole) => tasks.push(Task::Fill(hole)),
-                Part::Segment(segment) if segment.extents.is_empty() && segment.padding.is_empty() => {
+                Part::Segment(segment) if segment.is_whole() => {
                     if indexes.is_ok() {
                         indexes = self.whole_segment(view, &segment);
                     }
@@ -283,8 +288,13 @@ impl Repair {
     }
 
     fn faults(&mut self, view: &LaneView, segment: &Surveyed) {
+        let path = view.segment_path(segment.id);
+        if segment.missealed {
+            self.did(view.lane, path, RepairStep::Reseal, segment.faults.join("; "));
+            return;
+        }
         for fault in &segment.faults {
-            self.did(view.lane, view.segment_path(segment.id), RepairStep::Nothing, fault.clone());
+            self.did(view.lane, path.clone(), RepairStep::Nothing, fault.clone());
         }
     }
 

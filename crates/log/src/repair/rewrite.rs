@@ -28,6 +28,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 /// What a segment's next generation changes.
 pub(super) struct Rewrite {
+    missealed: bool,
     segment: SegmentId,
     header: SegmentHeader,
     extents: Vec<Extent>,
@@ -45,6 +46,7 @@ impl Rewrite {
         }
         let header = *segment.map.header();
         Ok(Rewrite {
+            missealed: segment.missealed,
             segment: segment.id,
             header: SegmentHeader { generation: header.generation.saturating_add(1), ..header },
             extents,
@@ -134,7 +136,7 @@ impl Repair {
             let found = "bytes between frames are not zero".to_owned();
             self.did(view.lane, path.clone(), step, found).kept = Some(kept);
         }
-        if self.applies() && patches.len() > 1 {
+        if self.applies() && (patches.len() > 1 || rewrite.missealed) {
             let (disk, beside) = (&**view.disk(), beside(view, rewrite.segment));
             let written = write_patched(disk, &path, &beside, &patches);
             written.map_err(RepairError::write("write the next generation of", &path))?;
