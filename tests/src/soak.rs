@@ -247,8 +247,11 @@ pub fn run(options: &Options, say: &dyn Fn(&str)) -> Result<Summary, Failure> {
     match done {
         Ok(()) => Ok(summary),
         Err(what) => {
-            // What a part saw first led to the rest.
-            let what = world.failed().unwrap_or(what);
+            // What a part saw first may have led to the rest.
+            let what = match world.failed() {
+                Some(first) if first != what => format!("{first}\nthen: {what}"),
+                _ => what,
+            };
             let image = disk.keep();
             let kept = image.parent().map(std::path::Path::to_path_buf);
             Err(Failure { what, seed: options.seed, kept, summary: Some(Box::new(summary)) })

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -15,7 +16,7 @@ use super::random::Random;
 use super::readers::{Follower, bounds, inspect, resume};
 use super::reckon::reckon;
 use super::report::Summary;
-use super::{HEALED_WITHIN, Options, SENDERS, World, load, lock, nuisance, spawn, watch};
+use super::{HEALED_WITHIN, Options, SENDERS, World, load, lock, message, nuisance, spawn, watch};
 use crate::disk::LoopDisk;
 use crate::{Forebay, Json, Request, Setup};
 
@@ -62,7 +63,7 @@ pub(crate) fn conduct(
     };
     let mut random = Random::of(options.seed, "lives");
     let first = Life::plan(0, options, &mut random);
-    let mut forebay = stage.start(&first)?;
+    let forebay = stage.start(&first)?;
     let projects = (0..PROJECTS).map(|nth| forebay.create_project(&format!("Soak {nth}"))).collect();
     assert!(world.projects.set(projects).is_ok(), "projects are made once");
     let follower = Follower::start(world)?;
@@ -77,30 +78,14 @@ pub(crate) fn conduct(
     parts.push(spawn(world, "the inspector", inspect));
     parts.push(spawn(world, "the nuisance", nuisance::bother));
     stage.began = Instant::now();
-    let mut life = first;
-    let played = loop {
-        match stage.play(&life, &forebay) {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(what) => break Err(what),
-        }
-        stage.end(&life, forebay)?;
-        stage.look_at_floors(&life)?;
-        stage.lives_ended += 1;
-        life = Life::plan(stage.lives_ended, options, &mut random);
-        forebay = stage.start(&life)?;
-        stage.free()?;
-    };
-    if played.is_ok() {
-        stage.free()?;
-    }
+    // A panic too leaves no part running.
+    let lived = catch_unwind(AssertUnwindSafe(|| stage.live(first, forebay, &mut random)));
+    let lived = lived.unwrap_or_else(|panic| Err(message(&*panic)));
     world.over.store(true, Ordering::Relaxed);
     parts.into_iter().for_each(|part| _ = part.join());
-    if let Some(what) = played.err().or_else(|| world.failed()) {
-        stage.keep_log(&forebay);
-        // Not in order: what is wrong is to be looked at as it is.
-        forebay.kill();
-        return Err(what);
+    let forebay = lived?;
+    if let Some(what) = world.failed() {
+        return Err(stage.give_up(forebay, what));
     }
     world.ending.store(true, Ordering::Relaxed);
     *lock(&world.running) = None;
@@ -123,6 +108,37 @@ impl Stage<'_> {
         *lock(&self.world.running) = Some((forebay.addr(), forebay.pid()));
         self.world.ending.store(false, Ordering::Relaxed);
         Ok(forebay)
+    }
+
+    /// One life after the other until time is up; gives the last server, which still runs.
+    fn live(&mut self, mut life: Life, mut forebay: Forebay, random: &mut Random) -> Result<Forebay, String> {
+        loop {
+            let played = self.play(&life, &forebay).and_then(|goes_on| {
+                self.compare_expired(&forebay)?;
+                if !goes_on {
+                    self.free()?;
+                }
+                Ok(goes_on)
+            });
+            match played {
+                Ok(true) => {}
+                Ok(false) => return Ok(forebay),
+                Err(what) => return Err(self.give_up(forebay, what)),
+            }
+            self.end(&life, forebay);
+            self.look_at_floors(&life)?;
+            self.lives_ended += 1;
+            life = Life::plan(self.lives_ended, self.options, random);
+            forebay = self.start(&life)?;
+            self.free()?;
+        }
+    }
+
+    /// Not in order: what is wrong is to be looked at as it is.
+    fn give_up(&self, forebay: Forebay, what: String) -> String {
+        self.keep_log(&forebay);
+        forebay.kill();
+        what
     }
 
     /// Lives a life; false if it is the last one, and time is up.
@@ -221,10 +237,9 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn end(&self, life: &Life, forebay: Forebay) -> Result<(), String> {
+    fn end(&self, life: &Life, forebay: Forebay) {
         let world = self.world;
         world.ending.store(true, Ordering::Relaxed);
-        self.compare_expired(&forebay)?;
         let on_full = world.full.load(Ordering::Relaxed);
         world.tally.ends_on_full_disk.fetch_add(u64::from(on_full), Ordering::Relaxed);
         match life.end {
@@ -240,7 +255,6 @@ impl Stage<'_> {
             }
         }
         *lock(&world.running) = None;
-        world.failed().map_or(Ok(()), Err)
     }
 
     /// What is gone from the fronts of the lanes in this life is what retention counted, to the event. Nothing
