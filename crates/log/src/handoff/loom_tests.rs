@@ -1,12 +1,16 @@
 //! Every interleaving of lanes that resolve and a core that waits.
 
 use super::{Bell, Verdict, Verdicts};
+use crate::sync::wrong;
 use loom::{
     model::Builder,
     thread::{self, Thread},
 };
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Wake, Waker},
 };
 
@@ -26,7 +30,10 @@ fn stored(n: u64) -> Verdict {
 fn check(lanes: Vec<Vec<Verdict>>, closes: bool) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
+    let explored = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&explored);
     builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
         let bell = Arc::new(Bell::default());
         let rings: Vec<_> = lanes.iter().map(|_| Arc::new(Verdicts::new(2))).collect();
         for (ring, verdicts) in rings.iter().zip(lanes.clone()) {
@@ -68,6 +75,7 @@ fn check(lanes: Vec<Vec<Verdict>>, closes: bool) {
             thread::park();
         }
     });
+    println!("{} interleavings", explored.load(Ordering::Relaxed));
 }
 
 #[test]
@@ -79,4 +87,16 @@ fn no_wake_up_is_lost_and_each_verdict_is_whole() {
 #[test]
 fn a_lane_that_ends_is_noticed_after_its_last_verdict() {
     check(vec![vec![stored(1)]], true);
+    check(vec![vec![], vec![stored(1)]], true);
+}
+
+#[test]
+fn the_models_of_the_hand_over_notice_what_is_wrong() {
+    for place in ["publish", "resolved", "ring", "attend", "asking after listening"] {
+        wrong::is_caught(place, || check(vec![vec![stored(1), stored(2)]], false));
+    }
+    for place in ["close", "is closed"] {
+        // A lane that ends at once makes the core look at the other one without being told to.
+        wrong::is_caught(place, || check(vec![vec![], vec![stored(1)]], true));
+    }
 }

@@ -56,8 +56,15 @@ impl Shared {
     fn read(&self, copy: usize) -> Option<Watermark> {
         let [check, count, end] = std::array::from_fn(|i| self.copies[copy][i].load(Ordering::Relaxed));
         let whole = check == checksum(count, end) || wrong::leaves_out("the checksum") && count > 0;
-        let (durable_lsn, next_seq, segment) = (Lsn(count), Seq(count), SegmentId(1));
-        whole.then_some(Watermark { count, durable_lsn, next_seq, segment, end, chain_crc: 0 })
+        whole.then_some(Watermark {
+            count,
+            durable_lsn: Lsn(count),
+            next_seq: Seq(count),
+            segment: SegmentId(1),
+            end,
+            chain_crc: 0,
+            failed_through: SegmentId(0),
+        })
     }
 }
 
@@ -65,7 +72,7 @@ fn model() {
     let explored = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counted = Arc::clone(&explored);
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared::new());
@@ -78,7 +85,10 @@ fn model() {
         let look = || {
             let before = known.get().map_or(0, |mark: Watermark| mark.count);
             known.set(newest(known.get(), || [shared.read(0), shared.read(1)]));
-            let Some(mark) = known.get() else { return };
+            let Some(mark) = known.get() else {
+                assert_eq!(before, 0, "the watermark went from {before} back to none");
+                return;
+            };
             assert!(mark.count >= before, "the watermark went from {before} back to {}", mark.count);
             assert_eq!(mark.end, 10 * mark.count, "parts of two watermarks were taken for one");
             for group in 1..=usize::try_from(mark.count).unwrap() {
