@@ -314,6 +314,7 @@ impl Recovering<'_> {
             return Err(OpenError::Version { path, what });
         }
         report.scanned_bytes = view.bytes().len() as u64;
+        self.drop_index(header.id)?;
         let carried = self.carry(view.bytes(), header, &tail, newest)?;
         let end = if carried.is_some() { tail.unproven_from } else { tail.end };
         if let Some(torn_end) = tail.torn {
@@ -348,6 +349,20 @@ impl Recovering<'_> {
             Some(Carried::Nothing) => End { next: tail.next_of_records, segment: header.id, position: end },
             None => End { next: tail.next, segment: header.id, position: end },
         })
+    }
+
+    /// Removes the index of the segment whose end is looked for, if the last process came to make one: it may speak
+    /// of more than what is kept. Housekeeping makes it anew.
+    fn drop_index(&self, id: SegmentId) -> Result<(), OpenError> {
+        let path = layout::index_path(self.dir, id);
+        match self.disk.remove(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| self.disk.sync_dir(self.dir)).map_err(|source| OpenError::Io {
+                what: "remove",
+                path,
+                source,
+            }),
+        }
     }
 
     /// Carries what nothing proves over to a fresh segment; `None` if it stays where it is.

@@ -212,6 +212,22 @@ fn an_index_that_is_ahead_of_all_other_proof_is_no_problem() {
     assert!(repaired(dir.path(), RepairChoice::AcceptLoss).actions.is_empty());
 }
 
+/// The start finds the lane's end by the frames, and keeps less than the index speaks of: the seal goes.
+#[test]
+fn an_index_that_is_ahead_is_made_anew_by_the_next_start() {
+    let dir = dir();
+    let lane = three_segments(dir.path());
+    fs::remove_file(lane.segment_path(3)).expect("removed");
+    fs::write(crate::layout::watermark_path(&lane.lane_dir()), [0; 8192]).expect("written");
+    let before = read(dir.path());
+    let (log, recovery) = crate::Log::open(crate::LogConfig::new(dir.path())).expect("it opens");
+    assert!(recovery.lanes.iter().all(|lane| lane.damage.is_empty()), "{recovery:?}");
+    log.close().expect("closed");
+    let report = verified(dir.path());
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(read(dir.path()), before);
+}
+
 #[test]
 fn a_live_store_is_verified_up_to_its_watermark_and_cannot_be_repaired() {
     let dir = dir();
