@@ -23,6 +23,9 @@ impl CommitBackend for Mapped {
     ) -> io::Result<()> {
         let map = file.map.as_mut().ok_or_else(|| io::Error::other("segment prepared without a map"))?;
         let position = usize::try_from(position).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // A file system that has shut itself down, as XFS does when its own log cannot be written, fails here: the
+        // store would end in SIGBUS. It also takes the pages' faults all at once.
+        map.populate(position, len)?;
         map.fill(position, len, fill);
         file.file.flush()
     }
