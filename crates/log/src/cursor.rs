@@ -13,7 +13,11 @@ mod here;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
+mod live_threads;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreadable_tests;
 
 use crate::{
     Filter, Gap, GapReason, ReadError, Step,

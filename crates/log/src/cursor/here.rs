@@ -65,6 +65,9 @@ impl Here {
     pub(super) fn extend(&mut self, mark: &Durable, dir: &Path) -> Result<(), ReadError> {
         let Some(limit) = mark.limit(self.id()) else { return Ok(()) };
         self.goal = Goal::of_watermark(mark);
+        mutant!(ReaderPastTheWatermark, {
+            self.goal = Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), exact: false, ..self.goal };
+        });
         self.bytes.extend(limit, true).map_err(ReadError::of("read the length of a segment in", dir))
     }
 
@@ -142,6 +145,9 @@ impl Here {
     fn walk(&mut self, filter: &Filter, next: &mut Seq, touched: &mut Touched) -> io::Result<Option<Step>> {
         let first = *next;
         let wanted = |header: &FrameHeader| {
+            mutant!(ReaderTrustsPayloads, {
+                return false;
+            });
             header.kind.holds_records()
                 && header.first_seq.plus(header.event_count) > first
                 && filter.wants_header(header)
@@ -168,7 +174,7 @@ impl Here {
                 }
                 Find::Frame(found) => {
                     touched.frames += 1;
-                    match self.deliver(&found, filter, next, touched, wanted(&found.header)) {
+                    match self.deliver(&found, filter, next, touched, mutant!(ReaderTrustsPayloads: true, else wanted(&found.header))) {
                         Ok(Some(step)) => return Ok(Some(step)),
                         Ok(None) => {}
                         Err(e) => {
@@ -270,6 +276,9 @@ impl Here {
     fn gap(&self, from: Seq, to: Seq, reason: GapReason, next: &mut Seq) -> Option<Step> {
         let from = from.max(*next);
         *next = (*next).max(to);
+        mutant!(GapKeptSilent, {
+            return None;
+        });
         (from < to).then_some(Step::Gap(Gap { lane: self.lane, from, to, reason }))
     }
 }

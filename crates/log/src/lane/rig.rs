@@ -92,7 +92,16 @@ pub(crate) const SEGMENT: u64 = 64 << 10;
 impl Rig {
     /// Opens lane 0 of the data directory `dir`, which exists on `disk` only.
     pub(crate) fn open(disk: &SimDisk, dir: &Path, backend: Backend) -> Result<Rig, OpenError> {
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        Rig::open_on(Arc::new(disk.clone()), dir, backend, disk.steps())
+    }
+
+    /// As [`Rig::open`], on any disk; `salt` tells its segments from those of others.
+    pub(crate) fn open_on(
+        shared: Arc<dyn Disk>,
+        dir: &Path,
+        backend: Backend,
+        mut salt: u64,
+    ) -> Result<Rig, OpenError> {
         let io = |source| OpenError::Io { what: "make", path: dir.to_owned(), source };
         shared.create_dir(dir).map_err(io)?;
         let store = store_id::open_store_id(&*shared, dir).map_err(OpenError::StoreId)?;
@@ -102,7 +111,6 @@ impl Rig {
         let lane = Arc::new(Lane::new(LaneId(0), sender, usize::MAX));
         lane.counters.recovered(&recovered.report);
         *lane.segments.lock() = recovered.segments;
-        let mut salt = disk.steps();
         let config = WriterConfig {
             store,
             disk: Arc::clone(&shared),
