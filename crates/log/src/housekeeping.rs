@@ -141,7 +141,11 @@ impl Housekeeper {
     pub(crate) fn finish(&self, closed: ClosedSegment) {
         let dir = self.lane_dir(closed.lane);
         let path = layout::segment_path(&dir, closed.id);
-        if let Err(error) = self.disk.open(&path).and_then(|file| file.set_len(closed.end)) {
+        if let Err(error) = self
+            .disk
+            .open(&path)
+            .and_then(|file| file.set_len(mutant!(TrimmedShort: closed.end - 4096, else closed.end)))
+        {
             tracing::warn!(path = %path.display(), %error, "cannot give back a segment's unused end");
         } else if let Some(lane) = self.lanes().iter().find(|lane| lane.id == closed.lane) {
             lane.segments.update(closed.id, |info| info.bytes = closed.end);

@@ -198,7 +198,7 @@ impl Index {
         }
         let mut tables = vec![0; usize::try_from(tables_len).unwrap_or(0)];
         file.read_exact_at(&mut tables, HEAD_BYTES as u64).map_err(IndexError::Io)?;
-        if head_crc(&head, &tables) != u32_at(&head, 12) {
+        if mutant!(IndexUnchecked: false, else head_crc(&head, &tables) != u32_at(&head, 12)) {
             return Err(IndexError::Damaged("checksum mismatch"));
         }
         let other = |same: bool, what| if same { Ok(()) } else { Err(IndexError::Other(what)) };

@@ -11,6 +11,9 @@
 //! Byte layout: `docs/format.md` and the crate `forebay-record`.
 
 mod age;
+#[macro_use]
+mod mutant;
+
 mod append;
 mod bench;
 mod commit;
@@ -39,6 +42,8 @@ mod sample;
 mod scrub;
 mod seat;
 mod segment;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod step;
 mod store;

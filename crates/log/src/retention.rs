@@ -79,7 +79,8 @@ impl Housekeeper {
                 .filter_map(|lane| {
                     let list = lane.segments.lock();
                     let last = stamps::last_received(&list, now);
-                    let first = list.first().filter(|_| list.len() > 1)?;
+                    let first =
+                        list.first().filter(|_| list.len() > mutant!(RetentionTakesTheNewest: 0, else 1))?;
                     Some((lane, *first, *last.first()?))
                 })
                 .min_by_key(|(.., last)| *last);

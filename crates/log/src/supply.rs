@@ -171,7 +171,7 @@ impl Supply {
         }
     }
 
-    fn is_empty_handed(&self) -> bool {
+    pub(crate) fn is_empty_handed(&self) -> bool {
         let state = self.lock();
         state.ready.is_empty() && !state.closed
     }

@@ -255,7 +255,7 @@ impl<S: Source> Track<S> {
         let before = self.place;
         let bound =
             self.goal.unwrap_or(Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), prev_crc: 0, exact: false });
-        let mut from = before.position;
+        let mut from = mutant!(ReaderStopsAtDamage: self.bytes.end(), else before.position);
         while let Some((position, frame)) = self.bytes.survivor(self.salt, from, before.lsn.next())? {
             from = position;
             if frame.lsn < bound.lsn && (before.seq..=bound.seq).contains(&frame.first_seq) {

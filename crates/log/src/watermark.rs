@@ -140,7 +140,8 @@ impl WatermarkFile {
     /// Publishes `watermark`; its count is set here.
     pub(crate) fn publish(&mut self, mut watermark: Watermark) {
         watermark.count = self.newest.map_or(0, |w| w.count) + 1;
-        let at = if watermark.count.is_multiple_of(2) { 0 } else { COPIES[1] };
+        let first = mutant!(OneWatermarkCopy: true, else watermark.count.is_multiple_of(2));
+        let at = if first { 0 } else { COPIES[1] };
         self.map.publish(usize::try_from(at).expect("at most 4096"), &watermark.encode(self.seed));
         self.newest = Some(watermark);
     }

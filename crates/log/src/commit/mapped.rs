@@ -26,7 +26,19 @@ impl CommitBackend for Mapped {
         // A file system that has shut itself down, as XFS does when its own log cannot be written, fails here: the
         // store would end in SIGBUS. It also takes the pages' faults all at once.
         map.populate(position, len)?;
+        mutant!(AckBeforeFlush, {
+            file.file.flush()?;
+        });
         map.fill(position, len, fill);
+        mutant!(FlushDropped, {
+            return Ok(());
+        });
+        mutant!(AckBeforeFlush, {
+            return Ok(());
+        });
+        mutant!(FlushRetried, {
+            return file.file.flush().or_else(|_| file.file.flush());
+        });
         file.file.flush()
     }
 }

@@ -31,6 +31,15 @@ impl CommitBackend for Pwrite {
         }
         let group = &mut self.buffer[..len];
         fill(group);
+        mutant!(FlushDropped, {
+            return file.file.write_at(group, position);
+        });
+        mutant!(AckBeforeFlush, {
+            return file.file.flush().and_then(|()| file.file.write_at(group, position));
+        });
+        mutant!(FlushRetried, {
+            return file.file.write_durable(group, position).or_else(|_| file.file.flush());
+        });
         file.file.write_durable(group, position)
     }
 

@@ -216,8 +216,16 @@ impl Writer {
                 }
                 Err(e) => {
                     attempts += 1;
+                    mutant!(FailedSegmentWrittenOn, {
+                        continue;
+                    });
                     let reason = self.fence(&e);
                     if attempts >= ATTEMPTS {
+                        mutant!(FailureAcknowledged, {
+                            group.iter().for_each(|p| jobs[p.job].progress.events = p.events.end);
+                            (rest, attempts) = (behind, 0);
+                            continue;
+                        });
                         return Err(reason);
                     }
                 }
@@ -228,9 +236,10 @@ impl Writer {
 
     /// One group with these parts: encoded, durable, published.
     fn write_group(&mut self, jobs: &mut [Job], group: &[Part]) -> io::Result<()> {
-        let bytes = align_group(group.iter().map(Part::frame_bytes).sum());
+        let bytes = group.iter().map(Part::frame_bytes).sum();
+        let bytes = mutant!(GroupsShareAPage: bytes, else align_group(bytes));
         let mut chain = self.tip.next;
-        let last = group.len() - 1;
+        let last = mutant!(GroupsShareAPage: usize::MAX, else group.len() - 1);
         self.write(bytes, |encoder| {
             for (i, part) in group.iter().enumerate() {
                 encoder.records(jobs[part.job].append(), part, i == last);
@@ -282,6 +291,20 @@ impl Writer {
             encode(&mut encoder);
             after = encoder.finish();
             content_crc = crc32c(active.summary.content_crc, group);
+            mutant!(WatermarkAhead, {
+                self.watermark.publish(Watermark {
+                    count: 0,
+                    durable_lsn: Lsn(after.lsn.0 - 1),
+                    next_seq: after.seq,
+                    segment: active.header.id,
+                    end: tail + bytes as u64,
+                    chain_crc: after.prev_crc,
+                    failed_through: SegmentId(0),
+                });
+            });
+        });
+        mutant!(FailedGroupCounted, {
+            self.tip.next = after;
         });
         if !self.config.flush_delay.is_zero() {
             std::thread::sleep(self.config.flush_delay);

@@ -53,7 +53,8 @@ pub(super) fn carry(
 
     let beside = dir.join(format!("prepared-carried-{id}.tmp"));
     let put = || {
-        disk.create(&beside)?.write_durable(&copy, 0)?;
+        let file = disk.create(&beside)?;
+        mutant!(CarriedUnflushed: file.write_at(&copy, 0), else mutant!(PublishedBeforeFlush: file.write_at(&copy, 0), else file.write_durable(&copy, 0)))?;
         disk.rename(&beside, &layout::segment_path(dir, id))?;
         disk.sync_dir(dir)
     };

@@ -118,6 +118,9 @@ pub(crate) fn recover(
             (segment, position) = (range.segment, range.bytes.end);
         }
     }
+    mutant!(SequenceReused, {
+        next.seq = first_chain(mark).seq;
+    });
     report.durable_lsn = Lsn(next.lsn.0 - 1);
     report.next_seq = next.seq;
     report.damage.append(&mut recovering.damage);
@@ -144,6 +147,12 @@ pub(crate) fn recover(
         });
         watermark.flush().map_err(io("flush", &path))?;
     }
+    mutant!(PublishedBeforeFlush, {
+        if let Some(last) = recovering.segments.last() {
+            let flushed = disk.open(&layout::segment_path(dir, last.id)).and_then(|file| file.flush());
+            flushed.map_err(io("flush", dir))?;
+        }
+    });
     let predecessor =
         recovering.segments.last().map_or(Predecessor::None, |last| Predecessor::Whole(last.id));
     let tip = Tip { next, segment: newest.max(segment), predecessor };
@@ -306,6 +315,11 @@ impl Recovering<'_> {
             }
             return Ok(End { next: first_chain(Some(mark)), segment: header.id, position: mark.end });
         }
+        mutant!(WatermarkBelieved, {
+            if let Some(mark) = mark.filter(|mark| mark.segment == header.id) {
+                return Ok(End { next: first_chain(Some(mark)), segment: header.id, position: mark.end });
+            }
+        });
         let view = file.view().map_err(failed("read"))?;
         let tail = tail::read(view.bytes(), header, mark);
         if let Some((position, what)) = tail.of_another_version {
@@ -315,7 +329,7 @@ impl Recovering<'_> {
         }
         report.scanned_bytes = view.bytes().len() as u64;
         self.drop_index(header.id)?;
-        let carried = self.carry(view.bytes(), header, &tail, newest)?;
+        let carried = mutant!(TailNotCarried: None, else self.carry(view.bytes(), header, &tail, newest)?);
         let end = if carried.is_some() { tail.unproven_from } else { tail.end };
         if let Some(torn_end) = tail.torn {
             let torn = &view.bytes()[to_index(tail.end)..to_index(torn_end)];

@@ -55,7 +55,7 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
     let mut of_another_version = None;
     loop {
         let before = track.place;
-        let Ok(find) = track.next(&|_| true);
+        let Ok(find) = track.next(&|_| mutant!(RecoveryTrustsPayloads: false, else true));
         match find {
             Find::Frame(found) => {
                 if found.header.durable_lsn > proven {
@@ -82,7 +82,12 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
     }
     // A break behind all that is proven is where the torn tail starts; valid frames behind it belong to a
     // group that was never acknowledged.
-    let torn_at = breaks.iter().position(|(before, _)| before.lsn > proven);
+    let torn_at = breaks.iter().position(|(before, _)| {
+        mutant!(CutAtFirstBadFrame, {
+            return true;
+        });
+        before.lsn > mutant!(TornTailKept: Lsn(u64::MAX), else proven)
+    });
     let cut = torn_at.map(|i| breaks[i].0);
     breaks.truncate(torn_at.unwrap_or(breaks.len()));
     let end = cut.unwrap_or(track.place);

@@ -53,9 +53,12 @@ impl Prepared {
     pub(crate) fn activate(mut self, path: &Path, header: &[u8]) -> io::Result<SegmentFile> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         // Header first: a name never leads to a file without one.
-        file.file.write_durable(header, 0)?;
+        mutant!(HeaderUnflushed: file.file.write_at(header, 0), else file.file.write_durable(header, 0))?;
         self.disk.rename(&self.path, path)?;
         path.clone_into(&mut self.path);
+        mutant!(DirSyncSkipped, {
+            return self.file.take().ok_or_else(|| io::ErrorKind::NotFound.into());
+        });
         if let Some(dir) = path.parent() {
             self.disk.sync_dir(dir)?;
         }

@@ -20,6 +20,7 @@ impl Durable {
     pub(crate) fn limit(&self, id: SegmentId) -> Option<Limit> {
         let bytes = match id.cmp(&self.0.segment) {
             std::cmp::Ordering::Less => usize::MAX,
+            std::cmp::Ordering::Equal if mutant!(ReaderPastTheWatermark: true, else false) => usize::MAX,
             std::cmp::Ordering::Equal => usize::try_from(self.0.end).unwrap_or(usize::MAX),
             std::cmp::Ordering::Greater => return None,
         };

@@ -170,8 +170,10 @@ impl World {
     /// What happens by itself: bits flip, sectors go bad, the cache drops clean pages.
     fn rot(&mut self) {
         let Faults { evictions, flips, unreadable, .. } = self.faults;
+        // The watermark's two pages are mapped and written all the time: they stay.
         if self.random.chance(evictions)
             && let Some(inode) = self.some_file()
+            && !self.is_watermark(inode)
             && self.node(inode).evict()
         {
             self.struck.count(Fault::Eviction);
@@ -199,12 +201,13 @@ impl World {
 
     /// A file of a lane: what rots elsewhere is another matter.
     fn some_file(&mut self) -> Option<u64> {
-        let of_a_lane = |path: &Path| {
-            path.file_name().is_some_and(|name| name == "watermark")
-                || path.extension().is_some_and(|extension| extension == "seg" || extension == "idx")
-        };
+        let of_a_lane = |path: &Path| is_watermark(path) || is_of_segment(path);
         let files: Vec<_> = self.names.iter().filter(|(path, _)| of_a_lane(path)).map(|(_, i)| *i).collect();
         (!files.is_empty()).then(|| self.random.pick(&files))
+    }
+
+    fn is_watermark(&self, inode: u64) -> bool {
+        self.names.iter().any(|(path, named)| *named == inode && is_watermark(path))
     }
 
     /// A place in a file, more often where something was written.
@@ -306,7 +309,7 @@ impl World {
     fn fail_flush(&mut self, inode: u64, dirty: &[usize]) -> io::Error {
         self.struck.count(Fault::FailedFlush);
         let mut random = self.random.clone();
-        let life = self.life;
+        let (life, may_drop) = (self.life, !self.is_watermark(inode));
         let node = self.node(inode);
         if random.coin() {
             node.store_len();
@@ -317,7 +320,7 @@ impl World {
                 node.store(sector);
             }
         }
-        let dropped = random.below(4) == 0 && node.evict();
+        let dropped = may_drop && random.below(4) == 0 && node.evict();
         node.failed_in = Some(life);
         self.random = random;
         if dropped {
@@ -346,7 +349,7 @@ impl World {
         let strayed = self.some_run(dirty.len());
         let target = if self.random.coin() { inode } else { self.some_file().unwrap_or(inode) };
         let pages = self.inodes[&target].durable.len() / PAGE;
-        let shift = match target == inode || self.random.coin() {
+        let shift = match target == inode || self.random.below(4) == 0 {
             true => self.random.below(pages) * PAGE,
             false => dirty[strayed.start] * SECTOR / PAGE * PAGE,
         };
@@ -390,6 +393,14 @@ impl World {
             self.retried.push(path);
         }
     }
+}
+
+fn is_watermark(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "watermark")
+}
+
+fn is_of_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg" || extension == "idx")
 }
 
 /// Flips bits on the medium, and in the cache; says whether there was such a byte.

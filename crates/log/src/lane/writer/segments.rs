@@ -46,7 +46,7 @@ impl Writer {
             generation: 0,
             base_lsn: self.tip.next.lsn,
             base_seq: self.tip.next.seq,
-            salt: (self.config.salt)(),
+            salt: mutant!(SaltReused: 7, else (self.config.salt)()),
             created_at_ms: (self.config.clock)(),
             predecessor: self.tip.predecessor,
             prev_crc: self.tip.next.prev_crc,

@@ -68,7 +68,8 @@ impl Writer {
             lane = %self.lane.id, segment = id.0, end, %error,
             "a flush failed: the segment ends here, its unstored frames go to a fresh one"
         );
-        self.tip.predecessor = Predecessor::Failed { id, end };
+        self.tip.predecessor =
+            mutant!(FailedEndNotTold: Predecessor::Whole(id), else Predecessor::Failed { id, end });
         self.watermark.publish(Watermark {
             count: 0,
             durable_lsn: Lsn(self.tip.next.lsn.0 - 1),
