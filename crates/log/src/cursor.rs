@@ -97,7 +97,8 @@ impl Cursor {
         loop {
             if let Some(here) = &mut self.here {
                 let step = here.next(&self.filter, &mut self.next, &mut self.touched);
-                if let Some(step) = step.map_err(ReadError::of("read a segment in", &self.view.dir))? {
+                let read = step.map_err(|e| ReadError::of("read", &self.view.segment_path(here.id()))(e));
+                if let Some(step) = read? {
                     return Ok(Some(step));
                 }
                 if here.is_complete() {

@@ -85,12 +85,13 @@ impl LaneView {
 
     /// How far the lane is durable; `None` while nothing is.
     pub(crate) fn watermark(&mut self) -> Result<Option<Durable>, ReadError> {
+        let path = layout::watermark_path(&self.dir);
         if self.watermark.is_none() {
             self.watermark = WatermarkReader::open_on(&*self.disk, &self.dir, self.watermark_seed())
-                .map_err(ReadError::of("read the watermark in", &self.dir))?;
+                .map_err(ReadError::of("read", &path))?;
         }
         let told = self.watermark.as_mut().map_or(Ok(None), WatermarkReader::durable);
-        match told.map_err(ReadError::of("read the watermark in", &self.dir))? {
+        match told.map_err(ReadError::of("read", &path))? {
             Some(mark) => Ok(Some(mark)),
             None => Durable::proven(self),
         }
