@@ -506,6 +506,8 @@ fn announce(
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod stress;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trouble;
