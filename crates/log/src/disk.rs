@@ -208,9 +208,4 @@ pub trait DiskMap: fmt::Debug + Send {
     /// # Panics
     /// When the range lies outside the map.
     fn fill(&mut self, offset: usize, len: usize, fill: &mut dyn FnMut(&mut [u8]));
-    /// Stores a few 8-aligned words that others may be reading at this moment.
-    ///
-    /// # Panics
-    /// When the range lies outside the map or is not of whole aligned words.
-    fn publish(&mut self, offset: usize, words: &[u8]);
 }

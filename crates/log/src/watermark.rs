@@ -1,8 +1,9 @@
 //! A lane's watermark file: how far the lane is durable, told to other processes and to recovery.
 //!
-//! The writer fills the older of two copies after each flush and before it wakes anyone; the file is
-//! mapped, so that costs a few stores. Readers take the newer valid copy, through the file: a copy that the
-//! disk cannot read, or a file that somebody cut, is one copy less and never a SIGBUS.
+//! The writer fills the older of two copies after each flush and before it wakes anyone, by a small write into
+//! the cache: a store into a map would cost less, and kills the process where the file system has run full
+//! (btrfs) or has shut itself down after an error (XFS, ext4). Readers take the newer valid copy, through the
+//! file too: a copy that the disk cannot read, or a file that somebody cut, is one copy less.
 //!
 //! # Invariants
 //! * A copy is written after the flush it names: it may be old, it is never ahead.
@@ -15,14 +16,13 @@ mod shared;
 
 pub(crate) use durable::Durable;
 pub use durable::Limit;
-pub(crate) use shared::publish;
 
 use crate::{
-    disk::{Disk, DiskFile, DiskMap, RealDisk, is_unreadable},
+    disk::{Disk, DiskFile, RealDisk, is_unreadable},
     layout,
 };
 use forebay_record::{WATERMARK_BYTES, Watermark, WatermarkSeed, WatermarkVersion};
-use shared::{TRIES, newest};
+use shared::{TRIES, newest, publish};
 use std::{cell::Cell, io, path::Path};
 
 /// Where the copies lie: each on a page of its own.
@@ -93,9 +93,11 @@ impl WatermarkReader {
 /// Writes a lane's watermark.
 pub(crate) struct WatermarkFile {
     file: Box<dyn DiskFile>,
-    map: Box<dyn DiskMap>,
     seed: WatermarkSeed,
-    newest: Option<Watermark>,
+    /// The newest copy in the file.
+    written: Option<Watermark>,
+    /// Newer, and could not be written: readers do not know of it yet.
+    unwritten: Option<Watermark>,
 }
 
 impl WatermarkFile {
@@ -127,33 +129,66 @@ impl WatermarkFile {
             file.flush()?;
         }
         let copies = [read_or_clear(&*file, COPIES[0], seed)?, read_or_clear(&*file, COPIES[1], seed)?];
-        let newest = Watermark::newer(copies[0], copies[1]);
-        let map = file.map(FILE_BYTES as u64)?;
-        Ok(WatermarkFile { file, map, seed, newest })
+        let written = Watermark::newer(copies[0], copies[1]);
+        Ok(WatermarkFile { file, seed, written, unwritten: None })
     }
 
-    /// The newest copy.
+    /// The newest there is, also if it could not be written yet.
     pub(crate) fn newest(&self) -> Option<Watermark> {
-        self.newest
+        self.unwritten.or(self.written)
     }
 
-    /// Publishes `watermark`; its count is set here.
-    pub(crate) fn publish(&mut self, mut watermark: Watermark) {
-        watermark.count = self.newest.map_or(0, |w| w.count) + 1;
+    /// Could the newest not be written yet? Nothing is lost by that, but readers are kept waiting.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
+    /// Publishes `watermark`; its count is set here. What cannot be written is kept and written later.
+    pub(crate) fn publish(&mut self, watermark: Watermark) {
+        let was_behind = self.is_behind();
+        match self.write(watermark) {
+            Ok(()) if was_behind => tracing::info!("a lane's watermark can be written again"),
+            Err(error) if !was_behind => {
+                tracing::warn!(%error, "cannot write a lane's watermark: what is stored is read later");
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, mut watermark: Watermark) -> io::Result<()> {
+        // Of what is in the file: the newest copy there is never written over, whatever fails.
+        watermark.count = self.written.map_or(0, |w| w.count) + 1;
         let first = mutant!(OneWatermarkCopy: true, else watermark.count.is_multiple_of(2));
         let at = if first { 0 } else { COPIES[1] };
-        self.map.publish(usize::try_from(at).expect("at most 4096"), &watermark.encode(self.seed));
-        self.newest = Some(watermark);
+        self.unwritten = Some(watermark);
+        publish(|| self.file.write_at(&watermark.encode(self.seed), at))?;
+        (self.written, self.unwritten) = (Some(watermark), None);
+        Ok(())
+    }
+
+    /// Writes what could not be written before.
+    pub(crate) fn catch_up(&mut self) {
+        if let Some(watermark) = self.unwritten {
+            self.publish(watermark);
+        }
     }
 
     /// Makes the newest copy itself durable: for a close, or now and then.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        self.file.flush()
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if let Some(watermark) = self.unwritten {
+            self.write(watermark)?;
+        }
+        self.file.flush().inspect_err(|_| {
+            // The system counts its page as clean now and may drop it: written again, it stays.
+            if let Some(watermark) = self.written {
+                self.publish(watermark);
+            }
+        })
     }
 }
 
 /// A copy to begin with. One that the disk cannot read is written over, in place since readers have the file
-/// open: storing into its page through the map would otherwise kill the process.
+/// open: a write of a part of its page would otherwise fail for want of the rest.
 fn read_or_clear(file: &dyn DiskFile, at: u64, seed: WatermarkSeed) -> io::Result<Option<Watermark>> {
     let mut page = [0; FILE_BYTES / 2];
     for tried in 1.. {

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the memory maps; every other module sees only slices")]
 
 use super::{Disk, DiskFile, DiskMap, DiskView, ReadMap};
-use crate::watermark::{self, Limit};
+use crate::watermark::Limit;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::FallocateFlags;
 use std::{
@@ -14,7 +14,7 @@ use std::{
     slice,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -316,18 +316,5 @@ impl DiskMap for RealMap {
         // here. Readers have maps of their own and never look past the durable end, behind which the
         // log fills.
         fill(unsafe { slice::from_raw_parts_mut(start, len) });
-    }
-
-    fn publish(&mut self, offset: usize, words: &[u8]) {
-        let (words, rest) = words.as_chunks::<8>();
-        let inside = offset.checked_add(words.len() * 8).is_some_and(|end| end <= self.map.len());
-        assert!(inside && rest.is_empty() && offset.is_multiple_of(8), "outside the map or unaligned");
-        // SAFETY: within the map, as asserted.
-        let to = unsafe { self.map.as_mut_ptr().add(offset) };
-        // SAFETY: the map starts on a page, so the words are aligned; it lives while `self` does. Atomic because
-        // others, in other processes too, may read them now; nobody makes plain references to them: a map is
-        // filled or published to, and files that are published to are read by copies.
-        let to = unsafe { slice::from_raw_parts(to.cast::<AtomicU64>(), words.len()) };
-        watermark::publish(to, words);
     }
 }

@@ -177,9 +177,4 @@ impl DiskMap for SimMap {
         fill(&mut bytes);
         self.store(&bytes, offset);
     }
-
-    fn publish(&mut self, offset: usize, words: &[u8]) {
-        assert!(offset + words.len() <= self.len, "outside the map");
-        self.store(words, offset);
-    }
 }

@@ -120,13 +120,14 @@ impl Writer {
 
     /// Is something durable that nothing proves yet? Then a heartbeat is due once the lane has been idle.
     pub(crate) fn wants_heartbeat(&self) -> bool {
-        self.unproven && self.active.is_some()
+        (self.unproven && self.active.is_some()) || self.watermark.is_behind()
     }
 
     /// The lane is idle: proves its newest group, once, and gives back memory.
     pub(crate) fn heartbeat(&mut self) {
         self.backend.rest();
-        if !self.wants_heartbeat() {
+        self.watermark.catch_up();
+        if !self.unproven || self.active.is_none() {
             return;
         }
         // Tried once here and, if that fails, once in a fresh segment, whose header proves as much.

@@ -1,6 +1,6 @@
 //! Every interleaving of a lane that publishes its watermark and a reader that follows it.
 
-use super::{Word, newest, publish};
+use super::{newest, publish};
 use crate::sync::wrong;
 use forebay_record::{Lsn, SegmentId, Seq, Watermark};
 use loom::{
@@ -10,12 +10,6 @@ use loom::{
     thread,
 };
 use std::sync::Arc;
-
-impl Word for AtomicU64 {
-    fn put(&self, value: u64) {
-        self.store(value, Ordering::Relaxed);
-    }
-}
 
 /// Groups written, one after another; the first is there from the beginning.
 const GROUPS: usize = 3;
@@ -46,8 +40,12 @@ impl Shared {
             write();
         }
         let (count, end) = (group as u64, 10 * group as u64);
-        let words = [checksum(count, end), count, end].map(u64::to_ne_bytes);
-        publish(&self.copies[group % 2], &words);
+        let words = [checksum(count, end), count, end];
+        publish(|| {
+            for (to, word) in self.copies[group % 2].iter().zip(words) {
+                to.store(word, Ordering::Relaxed);
+            }
+        });
         if wrong::leaves_out("publishing after writing") {
             write();
         }
