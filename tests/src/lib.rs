@@ -15,6 +15,7 @@
 //!   `kill` is SIGKILL and gives the `Setup` back, to start again on the same directory.
 //! * [`wire`] has requests as bytes and connections; [`cli`] runs commands without a server; [`Json`] compares
 //!   values; [`sdk`] runs scripts in Python, Node and Chromium.
+//! * [`power_cut`] goes without the server: the log on disks that record every write, and whose power is cut.
 //!
 //! The binary under test is `FOREBAY_BIN`, else the newest that cargo built. What the SDK tests need is installed by
 //! `cargo xtask test`.
@@ -26,6 +27,7 @@ pub mod disk;
 pub mod forebay;
 pub mod json;
 pub mod metrics;
+pub mod power_cut;
 pub mod replay;
 pub mod sdk;
 pub mod senders;
