@@ -135,6 +135,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn view(&self) -> io::Result<Box<dyn DiskView>>;
+    /// As [`DiskFile::view`], for reading once, front to back, while what is behind is still coming.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn stream(&self) -> io::Result<Box<dyn DiskStream>> {
+        Ok(Box::new(Whole(self.view()?)))
+    }
     /// Maps the file, as long as it is now, for reading.
     ///
     /// # Errors
@@ -151,6 +158,32 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
 pub trait DiskView: Send + Sync {
     /// All of them.
     fn bytes(&self) -> &[u8];
+}
+
+/// Bytes of a file that nobody writes meanwhile, coming one after the other.
+pub trait DiskStream {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// Are there none?
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The first `end`, at most all; waits for them. Places that the disk cannot read are zero.
+    fn upto(&mut self, end: usize) -> &[u8];
+}
+
+/// All of them are there.
+struct Whole(Box<dyn DiskView>);
+
+impl DiskStream for Whole {
+    fn len(&self) -> usize {
+        self.0.bytes().len()
+    }
+
+    fn upto(&mut self, end: usize) -> &[u8] {
+        let bytes = self.0.bytes();
+        &bytes[..end.min(bytes.len())]
+    }
 }
 
 /// A file mapped for reading, while others may write and shorten it.

@@ -25,7 +25,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -70,6 +73,10 @@ pub(crate) struct Housekeeper {
     /// Lanes that nobody writes any more.
     pub(crate) retired: Mutex<Vec<Retired>>,
     pub(crate) ages: Mutex<Ages>,
+    /// Held by whoever raises a lane's floor.
+    pub(crate) floors: Mutex<()>,
+    /// The log is closing: what can be left to the next start is.
+    pub(crate) closing: AtomicBool,
 }
 
 impl Housekeeper {
@@ -83,7 +90,9 @@ impl Housekeeper {
     ) -> Housekeeper {
         let ages = Mutex::new(Ages::new(uptime, &[retention, unclaimed]));
         let (lanes, retired) = (Mutex::default(), Mutex::default());
-        Housekeeper { disk, dir, clock, retention, unclaimed, lanes, retired, ages }
+        let closing = AtomicBool::new(false);
+        let floors = Mutex::default();
+        Housekeeper { disk, dir, clock, retention, unclaimed, lanes, retired, ages, floors, closing }
     }
 
     pub(crate) fn lanes(&self) -> Vec<Arc<Lane>> {
@@ -125,6 +134,7 @@ impl Housekeeper {
                 }
                 Ok(Task::Opened { lane, unread }) => {
                     self.catch_up(&lane);
+                    self.adopt_floor(&lane);
                     scrub.add(&lane, &unread);
                 }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => return,
@@ -166,6 +176,10 @@ impl Housekeeper {
             let _ = self.disk.remove(&layout::index_path(&dir, *id));
         }
         for (i, info) in segments.iter().enumerate() {
+            // Relaxed: a hint. A large store without indexes must not hold up a stop.
+            if self.closing.load(Ordering::Relaxed) {
+                return;
+            }
             let next = segments.get(i + 1).map(|next| next.id);
             if !indexed.contains(&info.id) {
                 self.make_index(&dir, info.id, next);

@@ -30,7 +30,7 @@ use forebay_record::{LaneId, StoreId};
 use std::{
     fmt, io,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -424,6 +424,7 @@ impl Inner {
             }
         }
         self.preparer.close();
+        self.housekeeper.closing.store(true, Ordering::Relaxed);
         let _ = self.tasks.send(Task::Close);
         for thread in others {
             // Neither holds anything that is not on disk.

@@ -1,7 +1,7 @@
 //! The machine's own file system.
 #![expect(unsafe_code, reason = "the memory maps; every other module sees only slices")]
 
-use super::{Disk, DiskFile, DiskMap, DiskView, ReadMap};
+use super::{Disk, DiskFile, DiskMap, DiskStream, DiskView, ReadMap, Whole};
 use crate::watermark::Limit;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::FallocateFlags;
@@ -13,9 +13,10 @@ use std::{
     path::Path,
     slice,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
 };
 
 /// Files as the operating system has them.
@@ -177,13 +178,23 @@ impl DiskFile for RealFile {
         if map.advise(Advice::PopulateRead).is_ok() {
             return Ok(Box::new(MapView(map)));
         }
-        let mut bytes = vec![0; len];
-        for (i, page) in bytes.chunks_mut(PAGE).enumerate() {
-            if self.read_at(page, (i * PAGE) as u64).is_err() {
-                page.fill(0);
-            }
+        Ok(Box::new(CopyView(copy(&self.file, len))))
+    }
+
+    fn stream(&self) -> io::Result<Box<dyn DiskStream>> {
+        let len = usize::try_from(self.len()?).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        if len < 2 * WINDOW {
+            return Ok(Box::new(Whole(self.view()?)));
         }
-        Ok(Box::new(CopyView(bytes)))
+        let map = Arc::new(MmapOptions::new().len(len).map_raw_read_only(&self.file)?);
+        // A hint: nothing depends on it.
+        let _ = map.advise(Advice::Sequential);
+        let ahead = Arc::new(Ahead::default());
+        let (there, coming) = (Arc::clone(&map), Arc::clone(&ahead));
+        let run = move || coming.run(&there);
+        let thread = std::thread::Builder::new().name("read ahead".to_owned()).spawn(run)?;
+        let file = self.file.try_clone()?;
+        Ok(Box::new(MapStream { map, file, ready: 0, ahead, thread: Some(thread), copy: None }))
     }
 
     fn read_map(&self) -> io::Result<Arc<dyn ReadMap>> {
@@ -209,6 +220,109 @@ impl DiskFile for RealFile {
 }
 
 const PAGE: usize = 4096;
+/// What a stream brings into memory at once.
+const WINDOW: usize = 8 << 20;
+
+/// A file's first `len` bytes; places that cannot be read are zero.
+fn copy(file: &File, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    for (i, page) in bytes.chunks_mut(PAGE).enumerate() {
+        if file.read_exact_at(page, (i * PAGE) as u64).is_err() {
+            page.fill(0);
+        }
+    }
+    bytes
+}
+
+/// How far a stream's bytes are in memory: one thread brings them, one looks at them.
+#[derive(Default)]
+struct Ahead {
+    state: Mutex<Coming>,
+    changed: Condvar,
+    /// Nobody waits for the rest.
+    stopped: AtomicBool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Coming {
+    ready: usize,
+    /// Something behind `ready` cannot be read.
+    failed: bool,
+}
+
+impl Ahead {
+    fn run(&self, map: &MmapRaw) {
+        for start in (0..map.len()).step_by(WINDOW) {
+            // Relaxed: a hint to end early.
+            if self.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            let len = WINDOW.min(map.len() - start);
+            let failed = map.advise_range(Advice::PopulateRead, start, len).is_err();
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed {
+                state.failed = true;
+            } else {
+                state.ready = start + len;
+            }
+            drop(state);
+            self.changed.notify_one();
+            if failed {
+                return;
+            }
+        }
+    }
+
+    /// Waits until `end` bytes are there; `None` if they never will be.
+    fn wait(&self, end: usize) -> Option<usize> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |state: &mut Coming| state.ready < end && !state.failed;
+        let state = self.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
+        (state.ready >= end).then_some(state.ready)
+    }
+}
+
+/// A file's bytes in a map that a thread brings into memory in front of whoever reads.
+struct MapStream {
+    map: Arc<MmapRaw>,
+    file: File,
+    /// So much is known to be there.
+    ready: usize,
+    ahead: Arc<Ahead>,
+    thread: Option<JoinHandle<()>>,
+    /// In the place of the map where not all of it can be brought into memory.
+    copy: Option<Vec<u8>>,
+}
+
+impl DiskStream for MapStream {
+    fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn upto(&mut self, end: usize) -> &[u8] {
+        let end = end.min(self.map.len());
+        if end > self.ready && self.copy.is_none() {
+            match self.ahead.wait(end) {
+                Some(ready) => self.ready = ready,
+                None => self.copy = Some(copy(&self.file, self.map.len())),
+            }
+        }
+        match &self.copy {
+            Some(copy) => &copy[..end],
+            // SAFETY: within the map, which lives as long as `self`, and brought into memory; the file was this
+            // long when it was mapped, and whoever streams a file neither writes nor cuts it meanwhile.
+            None => unsafe { slice::from_raw_parts(self.map.as_ptr(), end) },
+        }
+    }
+}
+
+impl Drop for MapStream {
+    fn drop(&mut self) {
+        self.ahead.stopped.store(true, Ordering::Relaxed);
+        // It holds the map: whoever cuts the file next must be the only one who has it.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
 
 struct MapView(MmapRaw);
 

@@ -320,19 +320,20 @@ impl Recovering<'_> {
                 return Ok(End { next: first_chain(Some(mark)), segment: header.id, position: mark.end });
             }
         });
-        let view = file.view().map_err(failed("read"))?;
-        let tail = tail::read(view.bytes(), header, mark);
+        let mut stream = file.stream().map_err(failed("read"))?;
+        let tail = tail::read(&mut *stream, header, mark);
         if let Some((position, what)) = tail.of_another_version {
             // Neither damage nor a torn tail: nothing of it is touched.
             let what = origin::of_another_version(format!("at byte {position}, {what}")).to_string();
             return Err(OpenError::Version { path, what });
         }
-        report.scanned_bytes = view.bytes().len() as u64;
+        let bytes = stream.upto(usize::MAX);
+        report.scanned_bytes = bytes.len() as u64;
         self.drop_index(header.id)?;
-        let carried = mutant!(TailNotCarried: None, else self.carry(view.bytes(), header, &tail, newest)?);
+        let carried = mutant!(TailNotCarried: None, else self.carry(bytes, header, &tail, newest)?);
         let end = if carried.is_some() { tail.unproven_from } else { tail.end };
         if let Some(torn_end) = tail.torn {
-            let torn = &view.bytes()[to_index(tail.end)..to_index(torn_end)];
+            let torn = &bytes[to_index(tail.end)..to_index(torn_end)];
             let copy = self.quarantine(header.id, tail.end, torn);
             // What every crash leaves: nobody needs to do anything.
             tracing::info!(
@@ -341,7 +342,7 @@ impl Recovering<'_> {
             );
             report.cut = Some(Cut { segment: header.id, position: tail.end, bytes: torn.len() as u64, copy });
         }
-        drop(view);
+        drop(stream);
         if !tail.damage.is_empty() && tail.torn.is_none() {
             // Damaged and not torn: nothing about this file is changed.
         } else {

@@ -2,10 +2,13 @@
 
 use super::DamagedRange;
 use crate::{
+    disk::DiskStream,
     lane::group::Chain,
+    segment::window::{Source, Trouble},
     track::{Extent, Find, Place, Track},
 };
-use forebay_record::{FrameHeader, FrameKind, Lsn, SegmentHeader, Seq, Watermark};
+use forebay_record::{FRAME_BYTES_MAX, FrameHeader, FrameKind, Lsn, SegmentHeader, Seq, Watermark};
+use std::{convert::Infallible, ops::Range};
 
 /// What the last segment comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +40,47 @@ pub(super) struct Unproven {
     pub(super) header: FrameHeader,
 }
 
-/// Reads `bytes`, the lane's last segment, in full; `mark` is what the watermark file says.
-pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>) -> Tail {
+/// The bytes of a segment as they come.
+struct Streamed<'s> {
+    stream: &'s mut dyn DiskStream,
+    end: usize,
+}
+
+impl Source for Streamed<'_> {
+    type Error = Infallible;
+
+    fn end(&self) -> usize {
+        self.end
+    }
+
+    fn get(&mut self, range: Range<usize>) -> Result<&[u8], Trouble<Infallible>> {
+        let end = range.end.min(self.end);
+        Ok(&self.stream.upto(end)[range.start.min(end)..])
+    }
+
+    fn survivor(
+        &mut self,
+        salt: u64,
+        position: usize,
+        least: Lsn,
+    ) -> Result<Option<(usize, FrameHeader)>, Infallible> {
+        let mut bytes = self.stream.upto(self.end);
+        // A segment is mostly unused: there is nothing to be found in zeros. What ends in zeros itself is a
+        // frame at most.
+        let end = written_bytes(bytes).saturating_add(FRAME_BYTES_MAX);
+        bytes = &bytes[..end.min(bytes.len())];
+        bytes.survivor(salt, position, least)
+    }
+}
+
+/// Reads the lane's last segment in full; `mark` is what the watermark file says.
+pub(super) fn read(stream: &mut dyn DiskStream, header: &SegmentHeader, mark: Option<Watermark>) -> Tail {
     let first = Place::first(header);
     // Behind a failed flush lies what was refused, however whole it looks.
     let failed = mark.filter(|m| m.segment == header.id && m.failed_through >= header.id);
     let limit = failed.and_then(|m| usize::try_from(m.end).ok()).unwrap_or(usize::MAX);
-    let all = bytes;
-    let bytes = &all[..limit.min(all.len())];
+    let len = limit.min(stream.len());
+    let bytes = Streamed { stream, end: len };
     let mut track = Track { bytes, salt: header.salt, place: first, goal: None };
     // The header itself proves that all before it was durable.
     let mut proven = Lsn(header.base_lsn.0.saturating_sub(1)).max(mark.map_or(Lsn(0), |m| m.durable_lsn));
@@ -103,7 +139,7 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
                 open_end.map_or("no frame where there was one".to_owned(), |(_, e)| e.flaw.to_string());
             damage.push(DamagedRange {
                 segment: header.id,
-                bytes: missing.position as u64..bytes.len() as u64,
+                bytes: missing.position as u64..len as u64,
                 lsn: missing.lsn..proven.next(),
                 seq: missing.seq..mark.next_seq.max(missing.seq),
                 what,
@@ -112,8 +148,8 @@ pub(super) fn read(bytes: &[u8], header: &SegmentHeader, mark: Option<Watermark>
         }
         None => Chain { lsn: end.lsn, seq: end.seq, prev_crc: end.prev_crc },
     };
-    let end_at = if lost.is_some() { bytes.len() } else { end.position };
-    let written = written_bytes(all);
+    let end_at = if lost.is_some() { len } else { end.position };
+    let written = written_bytes(stream.upto(usize::MAX));
     frames.retain(|frame| frame.position < end_at);
     let unproven_from = frames.first().map_or(end_at, |frame| frame.position) as u64;
     let mut next_of_records = next;
