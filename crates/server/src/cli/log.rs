@@ -2,7 +2,9 @@
 
 use super::{Common, Done, Failure, cat::Cat, out, tail::Tail};
 use clap::Subcommand;
-use forebay_log::{LaneReport, Progress, RepairChoice, VerifyReport, repair, verify};
+use forebay_log::{
+    LaneReport, Progress, RepairChoice, RepairReport, RepairStep, TornTail, VerifyReport, repair, verify,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Check, repair and read the log
@@ -10,7 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) enum Log {
     /// Check every byte; exit status 1 if anything that was acknowledged cannot be read
     Verify,
-    /// Make a damaged, stopped log whole again; says what it would do unless told to do it
+    /// Make a damaged, stopped log whole again; says what it would do unless told to do it. Exit status 1 if
+    /// something cannot be mended
     Repair {
         /// Do it: give up what cannot be read (its bytes are kept aside) and make indexes anew
         #[arg(long)]
@@ -82,13 +85,7 @@ fn write_findings(report: &VerifyReport, out: &mut out::Out) -> Done {
             out.line(&format!("lost and accepted in lane {}: sequence {from}..{to}", lane.lane))?;
         }
         if let Some(torn) = &lane.torn_tail {
-            out.line(&format!(
-                "torn tail in lane {}: {} bytes {}..{}, never acknowledged; the next start cuts it",
-                lane.lane,
-                torn.file.display(),
-                torn.bytes.start,
-                torn.bytes.end
-            ))?;
+            out.line(&format!("behind what is proven durable in lane {}: {}", lane.lane, tail(torn)))?;
         }
         for problem in &lane.index_problems {
             out.line(&format!("index of lane {}: {}: {}", lane.lane, problem.file.display(), problem.what))?;
@@ -112,13 +109,32 @@ fn write_findings(report: &VerifyReport, out: &mut out::Out) -> Done {
     out.line(&format!("{end}{}", if report.live { " (checked while a server runs)" } else { "" }))
 }
 
+/// What lies behind the durable end: nobody was told that it is stored, or nothing proves that somebody was.
+fn tail(torn: &TornTail) -> String {
+    let TornTail { file, bytes, frames, records } = torn;
+    let place = format!("{} bytes {}..{}", file.display(), bytes.start, bytes.end);
+    match (frames, records) {
+        (0, _) => {
+            format!("{place} hold no whole frame; the next start copies them to quarantine and cuts them off")
+        }
+        (_, 0) => format!(
+            "{place} start with {frames} whole frames of the log's own; the next start cuts what is torn"
+        ),
+        _ => format!(
+            "{place} start with {frames} whole frames ({records} records), which the next start keeps; \
+             what is torn behind them it copies to quarantine and cuts off"
+        ),
+    }
+}
+
 fn run_repair(common: &Common, accept_loss: bool) -> Done {
     let choice = if accept_loss { RepairChoice::AcceptLoss } else { RepairChoice::DryRun };
     let report = repair(&common.data_dir()?, choice)?;
     let mut out = common.out();
     if out.json {
         out.value(&report)?;
-        return out.done();
+        out.done()?;
+        return mended(&report);
     }
     for action in &report.actions {
         out.line(&action.to_string())?;
@@ -131,7 +147,14 @@ fn run_repair(common: &Common, accept_loss: bool) -> Done {
         }
         (_, false) => format!("steps done: {steps}, records given up: {lost}"),
     })?;
-    out.done()
+    out.done()?;
+    mended(&report)
+}
+
+/// Exit status 1 if something was found that no repair can mend.
+fn mended(report: &RepairReport) -> Done {
+    let is_mended = report.actions.iter().all(|action| action.step != RepairStep::Nothing);
+    if is_mended { Ok(()) } else { Err(Failure::Found) }
 }
 
 fn bytes_bar() -> ProgressBar {
