@@ -172,6 +172,11 @@ impl SimDisk {
         self.lock().flushes
     }
 
+    /// Bytes that flushes have put on the medium so far.
+    pub(crate) fn flushed_bytes(&self) -> u64 {
+        self.lock().flushed_bytes
+    }
+
     /// The segments that were written or flushed again in the life in which a flush of them had failed.
     pub(crate) fn retried(&self) -> Vec<PathBuf> {
         self.lock().retried.clone()

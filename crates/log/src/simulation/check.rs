@@ -94,10 +94,10 @@ fn agree(disk: &SimDisk, ledger: &Ledger, reading: &Reading) -> Result<(), Strin
     let Some((events, start)) = reading::from_bytes(disk, ledger)? else { return Ok(()) };
     if events != reading.events || start != reading.first() {
         return Err(format!(
-            "lane {}: a cursor reads {} records from {}, the bytes say {} from {start}",
+            "lane {}: a cursor reads {} records, gaps {:?}; the bytes say {} from {start}",
             ledger.lane,
             reading.events.len(),
-            reading.first(),
+            reading.gaps,
             events.len(),
         ));
     }

@@ -85,15 +85,12 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Events by sequence, and the sequence that the oldest segment starts with.
-type Found = (Vec<(u64, u32)>, u64);
-
 /// What the lane's bytes below its watermark say, read with nothing of the reading side: for disks that damage
 /// nothing; `None` when the watermark was lost. What retention took shows as the sequence that the first record has.
 ///
 /// # Errors
 /// Says what is wrong: on such a disk nothing ever is.
-pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<Found>, String> {
+pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<(u64, u32)>, u64)>, String> {
     let lane = ledger.lane;
     let dir = layout::lane_dir(Path::new(DIR), lane);
     let Some(mark) = watermark(disk, lane)? else { return Ok(None) };

@@ -83,7 +83,15 @@ impl fmt::Display for Broken {
 /// # Errors
 /// The first promise that was broken.
 pub(crate) fn sweep(seed: u64) -> Result<Tally, Broken> {
-    let plan = Arc::new(Plan::new(seed));
+    sweep_of(Plan::new(seed))
+}
+
+/// As [`sweep`], of a run that was made for a purpose.
+///
+/// # Errors
+/// The first promise that was broken.
+pub(crate) fn sweep_of(plan: Plan) -> Result<Tally, Broken> {
+    let (seed, plan) = (plan.seed, Arc::new(plan));
     let sweep = Arc::new(Sweep {
         ledgers: Ledgers::new(&plan),
         plan,

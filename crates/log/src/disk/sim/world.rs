@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
     pub(super) struck: Struck,
     pub(super) now_ns: u64,
+    /// Bytes that flushes have put on the medium.
+    pub(super) flushed_bytes: u64,
     /// Writes or flushes of a file of which a flush had failed in the same life.
     pub(super) retried: Vec<PathBuf>,
 }
@@ -121,6 +123,7 @@ impl World {
             faults: Faults::default(),
             struck: Struck::default(),
             now_ns: 0,
+            flushed_bytes: 0,
             retried: Vec::new(),
         }
     }
@@ -289,6 +292,7 @@ impl World {
         if fails {
             return Err(self.fail_flush(inode, &dirty));
         }
+        self.flushed_bytes += (dirty.len() * SECTOR) as u64;
         self.node(inode).store_len();
         if self.random.chance(self.faults.lost_writes) && !dirty.is_empty() {
             self.lose(inode, &dirty);
