@@ -9,6 +9,7 @@ mod fuzz;
 mod install;
 mod report;
 mod shell;
+mod simulate;
 mod soak;
 mod steps;
 
@@ -20,6 +21,7 @@ use steps::{STEPS, Step};
 const USAGE: &str = "\
 usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask steps
+       cargo xtask simulate [--minutes M [--from N]] | --seed N | --mutants
        cargo xtask soak --minutes M [--seed S] [--rate R] [--disk-mib N]
        cargo xtask fuzz [--minutes M] [--target T] [--seed N]
 
@@ -27,6 +29,8 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
   --without STEP   leaves that step out, and says so at the end; may be repeated
   --only STEP      runs just that step; may be repeated
 `steps` lists the steps.
+`simulate` lets the log crash at every step of run after run, on a simulated disk with every fault, for M minutes (10)
+with seeds from N on or from anywhere; with --seed that one again; with --mutants each known mistake until it is caught.
 `soak` runs the release binary for M minutes under load, restarts, kills, full disks and clock jumps, and checks every
 event; the seed is printed. The step e2e does so for half a minute.
 The end-to-end steps install Debian packages and mount loop devices: they need root.
@@ -42,6 +46,13 @@ fn main() -> ExitCode {
             Err(wrong) => {
                 eprintln!("xtask: {wrong}\n\n{USAGE}");
                 ExitCode::from(2)
+            }
+        },
+        Some((&"simulate", options)) => match simulate::simulate(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("xtask: {why}");
+                ExitCode::FAILURE
             }
         },
         Some((&"soak", options)) => match soak::soak(options) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::fuzz;
 use crate::install::{cargo_tool, end_to_end};
 use crate::shell::{capture, command, has, repository, run, run_command, target_dir};
+use crate::simulate;
 
 /// A check.
 pub(crate) struct Step {
@@ -42,6 +43,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: deny,
     },
     Step { name: "fuzz", about: "a short run of each fuzz target", needs: &[], run: fuzz::smoke },
+    Step {
+        name: "simulate",
+        about: "the log on a simulated disk that fails and goes down at every step",
+        needs: &[],
+        run: simulate::step,
+    },
     Step { name: "release", about: "the release build of the binary", needs: &[], run: release },
     Step { name: "e2e-install", about: "what the end-to-end tests need", needs: &[], run: e2e_install },
     Step {
