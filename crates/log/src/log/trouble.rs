@@ -3,10 +3,12 @@
 use super::tests::{block_on, config, store, wait_until};
 use crate::{
     Append, DirLock, Filter, GapReason, LockError, Log, LogConfig, Outcome, Refusal, Retention, Step,
+    disk::{Disk as _, Faults, SimDisk},
     lane::{
         ability::Obstacle,
-        rig::{NOW_MS, append},
+        rig::{NOW_MS, append, readable},
     },
+    layout,
 };
 use forebay_record::{LaneId, Seq};
 use std::{
@@ -107,4 +109,33 @@ fn an_old_segment_of_an_idle_lane_goes_also_after_a_start_and_reads_as_retention
     assert_eq!((gap.to, gap.reason), (Seq(1), GapReason::Retention));
     assert_eq!(store(&log.submitter(), 7, &["new"]).0, Seq(1));
     assert!(matches!(cursor.next().unwrap(), Some(Step::Frame(_))));
+}
+
+#[test]
+fn a_disk_that_makes_nothing_durable_turns_health_red_costs_no_files_and_heals_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let disk = SimDisk::new(1);
+    let (log, _) = Log::open_on(Arc::new(disk.clone()), config(&dir), false).unwrap();
+    let submitter = log.submitter();
+    store(&submitter, 7, &["before"]);
+    disk.set_faults(Faults { failing_flushes: 1024, ..Faults::default() });
+    let pending = submitter.submit(LaneId(0), append(Some(7), &["refused"])).expect("taken in");
+    assert!(block_on(&submitter, pending).is_err());
+    wait_until("red", || !log.health().is_able());
+    let refused = submitter.submit(LaneId(0), append(Some(7), &["refused"])).unwrap_err();
+    let Refusal::Unable(reason) = refused.reason else { panic!("{:?}", refused.reason) };
+    assert!(["disk", "quota"].iter().any(|word| reason.contains(word)), "{reason}");
+    let lane = log.stats().lanes[0].clone();
+    assert_eq!((lane.failed_events, lane.failing_since_ms), (1, Some(NOW_MS)), "{lane:?}");
+    // Its segments, what may be prepared, and the watermark: however long it goes on.
+    let files = disk.list(&layout::lane_dir(dir.path(), LaneId(0))).unwrap();
+    assert!(files.len() <= 6, "{files:?}");
+    disk.set_faults(Faults::default());
+    wait_until("green", || log.health().is_able());
+    assert_eq!(log.stats().lanes[0].failing_since_ms, None);
+    store(&submitter, 7, &["after"]);
+    drop(submitter);
+    log.close().unwrap();
+    let events = readable(&disk, dir.path());
+    assert_eq!(events, ["before", "after"].map(|event| Some(event.to_owned())));
 }
