@@ -5,17 +5,20 @@ use std::path::Path;
 
 use crate::shell::{command, has, repository, run, run_command, target_dir};
 
-/// Debian packages of the end-to-end tests, by a program of each.
-const PACKAGES: [(&str, &str); 9] = [
+/// Debian packages of the end-to-end tests and of memcheck, by a program of each.
+const PACKAGES: [(&str, &str); 12] = [
     ("curl", "curl"),
     ("chromium", "chromium"),
     ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("fusermount3", "fuse3"),
     ("python3", "python3-venv"),
     ("npm", "npm"),
     ("mount", "mount"),
     ("faketime", "faketime"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Installs a cargo subcommand from crates.io if it is missing. Built without optimisation: it runs for seconds, and

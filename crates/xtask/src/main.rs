@@ -7,6 +7,8 @@
 
 mod fuzz;
 mod install;
+mod memcheck;
+mod power_cut;
 mod report;
 mod shell;
 mod simulate;
@@ -23,6 +25,7 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask steps
        cargo xtask simulate [--minutes M [--from N]] | --seed N | --mutants
        cargo xtask soak --minutes M [--seed S] [--rate R] [--disk-mib N]
+       cargo xtask power-cut --minutes M [--seed S]
        cargo xtask fuzz [--minutes M] [--target T] [--seed N]
 
 `test` runs every check and ends with `N passed, M failed`; exit status 0 only if none failed.
@@ -33,6 +36,8 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
 with seeds from N on or from anywhere; with --seed that one again; with --mutants each known mistake until it is caught.
 `soak` runs the release binary for M minutes under load, restarts, kills, full disks and clock jumps, and checks every
 event; the seed is printed. The step e2e does so for half a minute.
+`power-cut` runs the log on disks that record every write, cuts their power for M minutes and checks every event; the
+seed is printed. The step e2e does so for some two minutes.
 The end-to-end steps install Debian packages and mount loop devices: they need root.
 `fuzz` looks for new inputs that break a parser, for M minutes (10) a target, from a new seed each time or from N;
 the step `fuzz` of `test` only walks where it always walks.";
@@ -56,6 +61,13 @@ fn main() -> ExitCode {
             }
         },
         Some((&"soak", options)) => match soak::soak(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("xtask: {why}");
+                ExitCode::FAILURE
+            }
+        },
+        Some((&"power-cut", options)) => match power_cut::power_cut(options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
                 eprintln!("xtask: {why}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::fuzz;
 use crate::install::{cargo_tool, end_to_end};
+use crate::memcheck;
 use crate::shell::{capture, command, has, repository, run, run_command, target_dir};
 use crate::simulate;
 
@@ -36,6 +37,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "docs", about: "the documentation builds without a warning", needs: &[], run: docs },
     Step { name: "benches", about: "every benchmark runs once", needs: &[], run: benches },
     Step { name: "loom", about: "the lock-free hand-offs under every interleaving", needs: &[], run: loom },
+    Step {
+        name: "memcheck",
+        about: "valgrind finds nothing in the tests that run the log's unsafe blocks",
+        needs: &[],
+        run: memcheck::memcheck,
+    },
     Step {
         name: "deny",
         about: "licences, bans, sources and advisories of the dependencies",
