@@ -8,6 +8,7 @@ use rustix::fs::FallocateFlags;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    num::NonZeroU64,
     ops::Range,
     os::unix::fs::FileExt,
     path::Path,
@@ -190,8 +191,8 @@ impl DiskFile for RealFile {
         // A hint: nothing depends on it.
         let _ = map.advise(Advice::Sequential);
         let ahead = Arc::new(Ahead::default());
-        let (there, coming) = (Arc::clone(&map), Arc::clone(&ahead));
-        let run = move || coming.run(&there);
+        let (there, coming, from) = (Arc::clone(&map), Arc::clone(&ahead), self.file.try_clone()?);
+        let run = move || coming.run(&there, &from);
         let thread = std::thread::Builder::new().name("read ahead".to_owned()).spawn(run)?;
         let file = self.file.try_clone()?;
         Ok(Box::new(MapStream { map, file, ready: 0, ahead, thread: Some(thread), copy: None }))
@@ -222,6 +223,8 @@ impl DiskFile for RealFile {
 const PAGE: usize = 4096;
 /// What a stream brings into memory at once.
 const WINDOW: usize = 8 << 20;
+/// What is asked for at once: Linux takes a request to read ahead up to the device's largest transfer.
+const ASK: usize = 256 << 10;
 
 /// A file's first `len` bytes; places that cannot be read are zero.
 fn copy(file: &File, len: usize) -> Vec<u8> {
@@ -232,6 +235,19 @@ fn copy(file: &File, len: usize) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Asks the disk for a window without waiting for it, in pieces small enough for the system to take whole.
+fn ask_for(file: &File, start: usize) {
+    for piece in (start..start + WINDOW).step_by(ASK) {
+        // A hint: nothing depends on it.
+        let _ = rustix::fs::fadvise(
+            file,
+            piece as u64,
+            NonZeroU64::new(ASK as u64),
+            rustix::fs::Advice::WillNeed,
+        );
+    }
 }
 
 /// How far a stream's bytes are in memory: one thread brings them, one looks at them.
@@ -251,12 +267,14 @@ struct Coming {
 }
 
 impl Ahead {
-    fn run(&self, map: &MmapRaw) {
+    fn run(&self, map: &MmapRaw, file: &File) {
+        ask_for(file, 0);
         for start in (0..map.len()).step_by(WINDOW) {
             // Relaxed: a hint to end early.
             if self.stopped.load(Ordering::Relaxed) {
                 return;
             }
+            ask_for(file, start + WINDOW);
             let len = WINDOW.min(map.len() - start);
             let failed = map.advise_range(Advice::PopulateRead, start, len).is_err();
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,14 +13,15 @@ use forebay_record::{
 };
 use std::{io, path::Path};
 
-/// Makes the segment `id` of the frames in `bytes`, the segment that `header` belongs to, that nothing proves.
+/// Makes the segment `id` of the frames that nothing proves; `unproven` are the bytes they stand in, those of the
+/// segment that `header` belongs to from `tail.unproven_from` on.
 ///
 /// # Errors
 /// As the disk says; then nothing has changed.
 pub(super) fn carry(
     disk: &dyn Disk,
     dir: &Path,
-    bytes: &[u8],
+    unproven: &[u8],
     header: &SegmentHeader,
     tail: &Tail,
     id: SegmentId,
@@ -38,13 +39,14 @@ pub(super) fn carry(
         prev_crc: first.header.prev_crc,
         ..*header
     };
+    let start = usize::try_from(tail.unproven_from).unwrap_or(usize::MAX);
     let mut copy = vec![0; SEGMENT_HEADER_BYTES];
     for frame in &tail.unproven {
         let (at, len) = (copy.len(), frame.header.stored_len as usize);
         let seed = Seed { salt: fresh.salt, position: at as u64 };
         copy.extend_from_slice(&frame.header.encode(seed));
-        let payload = frame.position + FRAME_HEADER_BYTES;
-        copy.extend_from_slice(bytes.get(payload..payload + len).unwrap_or_default());
+        let payload = frame.position.saturating_sub(start) + FRAME_HEADER_BYTES;
+        copy.extend_from_slice(unproven.get(payload..payload + len).unwrap_or_default());
         copy.resize(at + frame.header.extent(at), 0);
     }
     copy.resize(align_group(copy.len()), 0);

@@ -330,8 +330,6 @@ impl Recovering<'_> {
         let bytes = stream.upto(usize::MAX);
         report.scanned_bytes = bytes.len() as u64;
         self.drop_index(header.id)?;
-        let carried = mutant!(TailNotCarried: None, else self.carry(bytes, header, &tail, newest)?);
-        let end = if carried.is_some() { tail.unproven_from } else { tail.end };
         if let Some(torn_end) = tail.torn {
             let torn = &bytes[to_index(tail.end)..to_index(torn_end)];
             let copy = self.quarantine(header.id, tail.end, torn);
@@ -342,10 +340,18 @@ impl Recovering<'_> {
             );
             report.cut = Some(Cut { segment: header.id, position: tail.end, bytes: torn.len() as u64, copy });
         }
+        // A group at most: the rest of the file's bytes are not needed any more.
+        let unproven = bytes[to_index(tail.unproven_from)..to_index(tail.end)].to_vec();
         drop(stream);
-        if !tail.damage.is_empty() && tail.torn.is_none() {
-            // Damaged and not torn: nothing about this file is changed.
-        } else {
+        // Damaged and not torn: nothing about this file is changed.
+        let cut = tail.damage.is_empty() || tail.torn.is_some();
+        if cut {
+            // Before anything is carried over: on a full disk this makes the room for it.
+            file.set_len(tail.end).map_err(failed("cut"))?;
+        }
+        let carried = mutant!(TailNotCarried: None, else self.carry(&unproven, header, &tail, newest)?);
+        let end = if carried.is_some() { tail.unproven_from } else { tail.end };
+        if cut && end < tail.end {
             file.set_len(end).map_err(failed("cut"))?;
         }
         file.flush().map_err(failed("flush"))?;
@@ -383,7 +389,7 @@ impl Recovering<'_> {
     /// Carries what nothing proves over to a fresh segment; `None` if it stays where it is.
     fn carry(
         &self,
-        bytes: &[u8],
+        unproven: &[u8],
         header: &SegmentHeader,
         tail: &Tail,
         newest: SegmentId,
@@ -396,7 +402,7 @@ impl Recovering<'_> {
             return Ok(Some(Carried::Nothing));
         }
         let id = SegmentId(newest.0 + 1);
-        match carry::carry(self.disk, self.dir, bytes, header, tail, id) {
+        match carry::carry(self.disk, self.dir, unproven, header, tail, id) {
             Ok(info) => Ok(Some(Carried::To(info))),
             // A full disk must not prevent the start, and the prepared segments of the last process have made
             // room already.
