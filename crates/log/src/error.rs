@@ -1,6 +1,6 @@
 //! What can go wrong when a log is opened and when something is stored.
 
-use crate::{ConfigError, LockError, StoreIdError, append::Append};
+use crate::{ConfigError, LockError, StoreIdError, append::Append, fault};
 use forebay_record::LaneId;
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
@@ -44,7 +44,10 @@ impl fmt::Display for OpenError {
             OpenError::Config(e) => e.fmt(f),
             OpenError::Lock(e) => e.fmt(f),
             OpenError::StoreId(e) => e.fmt(f),
-            OpenError::Io { what, path, .. } => write!(f, "cannot {what} {}", path.display()),
+            OpenError::Io { what, path, source } => {
+                write!(f, "cannot {what} {}", path.display())?;
+                fault::hint(source).map_or(Ok(()), |hint| write!(f, " ({hint})"))
+            }
             OpenError::Version { path, what } => write!(f, "{}: {what}", path.display()),
             OpenError::Foreign { path, what } => {
                 write!(
