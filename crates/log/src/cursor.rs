@@ -177,8 +177,11 @@ impl Cursor {
                 Some(&first) if first > mark.segment => GapReason::Retention,
                 _ => GapReason::Damage,
             };
-            self.after = Some(mark.segment);
-            return Ok(self.gap_to(mark.next_seq, reason).map_or(Opened::Skipped, Opened::Gap));
+            let gap = self.missing(mark.next_seq, reason)?;
+            if self.next >= mark.next_seq {
+                self.after = Some(mark.segment);
+            }
+            return Ok(gap.map_or(Opened::Skipped, Opened::Gap));
         };
         let Some(Ok(header)) = self.view.header(id)? else { return Ok(Opened::Again) };
         if header.base_seq > self.next {
@@ -186,7 +189,7 @@ impl Cursor {
             // been at work since the listing.
             let first = ids.first() == Some(&id) || self.view.is_oldest(id)?;
             let reason = if first { GapReason::Retention } else { GapReason::Damage };
-            if let Some(gap) = self.gap_to(header.base_seq, reason) {
+            if let Some(gap) = self.missing(header.base_seq, reason)? {
                 return Ok(Opened::Gap(gap));
             }
         }
@@ -283,6 +286,17 @@ impl Cursor {
         }
         self.here = Some(here);
         Ok(Opened::Here)
+    }
+
+    /// Records up to `to` are not there: below the lane's floor by rule, behind it they should be. Where the floor
+    /// is not known they are missing for the reason that is likely.
+    fn missing(&mut self, to: Seq, likely: GapReason) -> Result<Option<Gap>, ReadError> {
+        // Read now: retention raises it before it removes anything.
+        Ok(match self.view.floor()? {
+            Some(floor) if self.next < floor.seq => self.gap_to(to.min(floor.seq), GapReason::Retention),
+            Some(_) => self.gap_to(to, GapReason::Damage),
+            None => self.gap_to(to, likely),
+        })
     }
 
     fn gap_to(&mut self, to: Seq, reason: GapReason) -> Option<Gap> {

@@ -6,6 +6,7 @@
 
 use crate::{
     disk::Disk,
+    floor::Floor,
     layout,
     read_error::ReadError,
     segment::map::{SegmentMap, SegmentMapError, read_header},
@@ -100,6 +101,12 @@ impl LaneView {
     /// The segments there are, oldest first.
     pub(crate) fn segments(&self) -> Result<Vec<SegmentId>, ReadError> {
         layout::segments_on(&*self.disk, &self.dir).map_err(ReadError::of("list the segments in", &self.dir))
+    }
+
+    /// Where the lane begins now; `None` if nobody knows.
+    pub(crate) fn floor(&self) -> Result<Option<Floor>, ReadError> {
+        let floor = Floor::read(&*self.disk, &self.dir, self.watermark_seed());
+        floor.map_err(ReadError::of("read the floor in", &self.dir))
     }
 
     /// Is there no older segment than `id` now?

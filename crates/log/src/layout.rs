@@ -4,6 +4,7 @@
 //! DIR/lock                              held by the one process that writes
 //! DIR/store                             format version and store id
 //! DIR/log/<lane>/watermark              how far the lane is durable
+//! DIR/log/<lane>/floor                  what retention has left
 //! DIR/log/<lane>/<segment:020>.seg      frames
 //! DIR/log/<lane>/<segment:020>.idx      derived from a sealed segment
 //! DIR/log/<lane>/prepared-<n>.tmp       ready to become a segment; removed at start
@@ -107,6 +108,12 @@ pub(crate) fn segments_on(disk: &dyn Disk, lane_dir: &Path) -> io::Result<Vec<Se
 #[must_use]
 pub fn watermark_path(lane_dir: &Path) -> PathBuf {
     lane_dir.join("watermark")
+}
+
+/// The file that says where a lane begins.
+#[must_use]
+pub fn floor_path(lane_dir: &Path) -> PathBuf {
+    lane_dir.join("floor")
 }
 
 /// Where copies of cut tails go.

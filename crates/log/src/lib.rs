@@ -24,6 +24,7 @@ pub mod disk;
 mod error;
 mod fault;
 mod filter;
+mod floor;
 mod handoff;
 mod housekeeping;
 mod index;

@@ -10,12 +10,16 @@
 use crate::{
     age::stamps,
     config::Retention,
+    floor::Floor,
     housekeeping::Housekeeper,
     lane::{Lane, Message, writer::Tip},
     layout,
-    segment::SegmentInfo,
+    segment::{SegmentInfo, map::read_header},
+    store_id::read_store_id_on,
 };
-use forebay_record::{LaneId, Predecessor, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, StoreId};
+use forebay_record::{
+    LaneId, Predecessor, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, StoreId, WatermarkSeed,
+};
 use std::{
     io,
     path::Path,
@@ -95,6 +99,13 @@ impl Housekeeper {
     fn remove(&self, lane: &Lane, info: SegmentInfo) -> bool {
         let dir = self.lane_dir(lane.id);
         let path = layout::segment_path(&dir, info.id);
+        let next = lane.segments.lock().iter().find(|next| next.id > info.id).map(|next| next.id);
+        // Of a next one that cannot be read nobody knows where it begins: rather too much is missed than nothing.
+        let floor = next.map(|id| self.floor_at(lane, id).unwrap_or(Floor { segment: id, ..Floor::of(&info) }));
+        if let Some(Err(error)) = floor.map(|floor| self.raise_floor(lane, floor)) {
+            tracing::warn!(dir = %dir.display(), %error, "cannot say where the lane begins from now on");
+            return false;
+        }
         match self.disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "cannot remove an expired segment");
@@ -120,6 +131,64 @@ impl Housekeeper {
             counters.expired_events.add(next.base_seq.0.saturating_sub(info.base_seq.0));
         }
         true
+    }
+
+    /// The floor that a segment is, as its header says; `None` if that cannot be read.
+    fn floor_at(&self, lane: &Lane, id: SegmentId) -> Option<Floor> {
+        let file = self.disk.open_read(&layout::segment_path(&self.lane_dir(lane.id), id)).ok()?;
+        let header = read_header(&*file).ok()?;
+        Some(Floor { segment: id, lsn: header.base_lsn, seq: header.base_seq })
+    }
+
+    /// Says that the lane begins there from now on, if it began before.
+    fn raise_floor(&self, lane: &Lane, floor: Floor) -> io::Result<()> {
+        let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dir, seed) = (self.lane_dir(lane.id), self.seed(lane)?);
+        match Floor::read(&*self.disk, &dir, seed)? {
+            Some(old) if old.segment >= floor.segment => Ok(()),
+            _ => floor.put(&*self.disk, &dir, seed),
+        }
+    }
+
+    /// Where no floor is known: what is there now is where the lane begins. Else what should be there is missed.
+    pub(crate) fn adopt_floor(&self, lane: &Lane) {
+        let oldest = match lane.segments.lock().first() {
+            Some(oldest) => Floor::of(oldest),
+            None if lane.counters.next_seq.now() == 0 => Floor::FIRST,
+            None => return,
+        };
+        // The very first begins where lanes begin, whether or not it can be read.
+        if oldest.segment != SegmentId(1) && self.floor_at(lane, oldest.segment).is_none() {
+            return;
+        }
+        let dir = self.lane_dir(lane.id);
+        let known = self.seed(lane).and_then(|seed| {
+            let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+            match Floor::read(&*self.disk, &dir, seed)? {
+                None => oldest.put(&*self.disk, &dir, seed).map(|()| oldest),
+                Some(floor) => Ok(floor),
+            }
+        });
+        match known {
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "cannot say where the lane begins");
+            }
+            Ok(floor) if floor.seq < oldest.seq => {
+                let events = oldest.seq.0 - floor.seq.0;
+                lane.counters.damaged_ranges.add(1);
+                lane.counters.damaged_events.add(events);
+                tracing::error!(
+                    lane = %lane.id, from = floor.segment.0, to = oldest.segment.0, events,
+                    "the lane's first segments are missing, and retention did not take them; see `forebay log verify`"
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn seed(&self, lane: &Lane) -> io::Result<WatermarkSeed> {
+        let store = read_store_id_on(&*self.disk, &self.dir).map_err(io::Error::other)?;
+        Ok(WatermarkSeed { store, lane: lane.id })
     }
 
     /// Where nobody writes the lane: puts a segment behind its newest that holds nothing and says where the lane

@@ -72,6 +72,8 @@ impl Surveyed {
 pub(crate) struct Hole {
     /// The segment before it.
     pub(crate) before: Option<SegmentId>,
+    /// The first that may have stood there.
+    pub(crate) first: SegmentId,
     /// The files that stand there, and why they cannot be read.
     pub(crate) files: Vec<(SegmentId, SegmentFlaw)>,
     /// Where the part before it ends.
@@ -121,8 +123,11 @@ pub(crate) fn survey(
         };
         // What stands between this part and the next.
         let until = successor.map_or(ids.len(), |id| ids.partition_point(|&other| other < id));
+        // Read after the listing: what retention took since then lies below it.
+        let floor = if before.is_none() { view.floor()? } else { None };
         let (mut files, mut orphans) = (Vec::new(), Vec::new());
-        for &id in ids.get(at..until).unwrap_or_default() {
+        let kept = |id: &&SegmentId| floor.is_none_or(|floor| **id >= floor.segment);
+        for &id in ids.get(at..until).unwrap_or_default().iter().filter(kept) {
             match view.header(id)? {
                 Some(Err(flaw)) => files.push((id, flaw)),
                 Some(Ok(_)) => orphans.push(id),
@@ -140,18 +145,21 @@ pub(crate) fn survey(
         let from = before.map(|(_, place)| place);
         // Retention may have been at work since the listing: what it took is no hole.
         let taken = match successor {
-            Some(id) => view.is_oldest(id)?,
+            Some(id) => floor.is_none() && view.is_oldest(id)?,
             None => false,
         };
-        let missing = !files.is_empty() || none_left || from.is_some_and(|from| from.lsn < to.lsn);
+        let start = from.or(floor.map(|floor| floor.place()));
+        let missing = !files.is_empty() || none_left || start.is_some_and(|start| start.lsn < to.lsn);
         if missing && !taken {
             let at_start = files.first().is_some_and(|(id, _)| *id == SegmentId(1));
-            let known = from.or(at_start.then_some(LANE_START));
+            let known = start.or(at_start.then_some(LANE_START));
             // If there is nothing else to go on from, a loss of one frame without records keeps the place.
             let frames = u64::from(header.is_none());
             let lsn = Lsn(to.lsn.0.saturating_sub(frames));
             let hole = Hole {
                 before: before.map(|(id, _)| id),
+                first: before
+                    .map_or(floor.map_or(SegmentId(1), |f| f.segment), |(id, _)| SegmentId(id.0 + 1)),
                 files,
                 from: known.unwrap_or(Place { lsn, seq: to.seq, ..LANE_START }),
                 unknown: known.is_none(),

@@ -301,16 +301,16 @@ pub(crate) fn hole_damage(view: &LaneView, hole: &Hole, mark: &Watermark) -> Vec
     let (lsns, seqs) = (hole.lsns(), hole.seqs());
     let records_lost = seqs.end.saturating_sub(seqs.start);
     if hole.files.is_empty() {
-        let first = SegmentId(hole.before.map_or(1, |id| id.0 + 1));
         let what = match hole.next {
             Some(_) => "a segment is missing".to_owned(),
             None if hole.unknown => {
                 "all segments of the lane are missing; what they held is not known".to_owned()
             }
+            None if hole.before.is_none() => "all segments of the lane are missing".to_owned(),
             None => format!("the lane's newest segment, {}, is missing", mark.segment),
         };
         return vec![DamageReport {
-            file: view.segment_path(first),
+            file: view.segment_path(hole.first),
             bytes: 0..0,
             lsns,
             seqs,

@@ -12,13 +12,14 @@ use crate::{
         Disk, SimDisk,
         sim::{Fault, Random},
     },
+    floor::Floor,
     index,
     lane::rig::{Rig, append},
     layout, repair_on,
     segment::map::read_header,
     verify_on,
 };
-use forebay_record::{LaneId, ProjectId, SegmentId, Seq};
+use forebay_record::{LaneId, ProjectId, SegmentId, Seq, WatermarkSeed};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -39,14 +40,12 @@ struct Model {
     expired: u64,
     /// Records that the disk damaged.
     harmed: BTreeSet<u64>,
-    /// The oldest segment could not be read at some time.
-    first_unknown: bool,
 }
 
 impl Model {
     /// May a reader get this gap?
     fn allows(&self, from: u64, to: u64, reason: GapReason) -> bool {
-        let lost = |seq| self.harmed.contains(&seq) || self.first_unknown && seq < self.expired;
+        let lost = |seq| self.harmed.contains(&seq);
         match reason {
             // What was lost and then expired is either.
             GapReason::Retention => (from..to).all(|seq| seq < self.expired),
@@ -156,6 +155,7 @@ impl World {
             sent: 0,
             finished: 0,
         };
+        Floor::FIRST.put(&world.disk, &world.lane_dir(), world.seed()).unwrap();
         world.look_between_steps(seed);
         world
     }
@@ -181,6 +181,10 @@ impl World {
 
     fn lane_dir(&self) -> PathBuf {
         layout::lane_dir(&self.dir, LANE)
+    }
+
+    fn seed(&self) -> WatermarkSeed {
+        WatermarkSeed { store: self.old.id(), lane: LANE }
     }
 
     fn segment(&self, id: SegmentId) -> PathBuf {
@@ -270,6 +274,8 @@ impl World {
             let Ok(header) = read_header(&*next) else { return };
             let expired = self.model().expired.max(header.base_seq.0);
             self.model().expired = expired;
+            let floor = Floor { segment: pair[1], lsn: header.base_lsn, seq: header.base_seq };
+            floor.put(&self.disk, &self.lane_dir(), self.seed()).unwrap();
             self.disk.remove(&self.segment(pair[0])).unwrap();
             let _ = self.disk.remove(&layout::index_path(&self.lane_dir(), pair[0]));
             self.disk.sync_dir(&self.lane_dir()).unwrap();
@@ -334,24 +340,15 @@ impl World {
         let bytes = self.disk.open(&path).unwrap().view().unwrap().bytes().to_vec();
         let used = bytes.iter().rposition(|&b| b != 0).unwrap_or(0) + 1;
         let at = self.random.below(used);
-        if self.random.coin() {
-            self.disk.flip(&path, at, 1 << self.random.below(8));
-        } else {
-            self.disk.spoil(&path, at);
+        match self.random.below(5) {
+            0 | 1 => self.disk.flip(&path, at, 1 << self.random.below(8)),
+            2 | 3 => self.disk.spoil(&path, at),
+            _ => self.disk.remove(&path).unwrap(),
         }
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let report = verify_on(&disk, &self.dir, false, &mut |_| {}).unwrap();
         for (_, damage) in report.damage() {
-            // The lane's first segments: how much they held is not known, and a reader that is asked for it
-            // takes it for expired.
-            let unknown = damage.what.contains("not known");
-            let seqs = damage.seqs.clone();
-            let mut model = self.model();
-            model.harmed.extend(seqs.clone());
-            if unknown {
-                model.expired = model.expired.max(seqs.end);
-                model.first_unknown = true;
-            }
+            self.model().harmed.extend(damage.seqs.clone());
         }
         for _ in 0..self.random.below(3) {
             self.meet_reader();

@@ -1,27 +1,36 @@
 //! A repaired store and the server's own log: each goes on where the other stopped.
 
 use crate::{
-    Filter, Gap, GapReason, Log, LogConfig, RepairChoice, Step, Store,
+    Filter, Gap, GapReason, Log, LogConfig, RepairChoice, Retention, Step, Store,
     lane::rig::{NOW_MS, append},
     layout, repair,
     sample::flip,
     verify,
 };
 use forebay_record::{LaneId, SEGMENT_HEADER_BYTES, SegmentId, Seq};
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 const LANE: LaneId = LaneId(0);
 
-/// One run of a server that stores these events.
-fn run(dir: &Path, events: &[String]) {
-    let config = LogConfig {
+fn config(dir: &Path) -> LogConfig {
+    LogConfig {
         clock: Arc::new(|| NOW_MS),
         segment_bytes_min: 1 << 20,
         segment_bytes_max: 1 << 20,
         lanes: 1,
         ..LogConfig::new(dir)
-    };
-    let (log, _) = Log::open(config).expect("opened");
+    }
+}
+
+/// One run of a server that stores these events.
+fn run(dir: &Path, events: &[String]) {
+    let (log, _) = Log::open(config(dir)).expect("opened");
     let submitter = log.submitter();
     for event in events {
         drop(submitter.submit(LANE, append(Some(7), &[event])).expect("taken in"));
@@ -91,4 +100,51 @@ fn a_log_goes_on_behind_repaired_damage_wherever_it_was() {
             }
         }
     }
+}
+
+#[test]
+fn a_first_segment_that_somebody_took_away_is_told_from_those_that_retention_took() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let events: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    let segment = |id| layout::segment_path(&layout::lane_dir(dir, LANE), SegmentId(id));
+    let told = |gaps: &[Gap]| gaps.iter().map(|g| (g.from.0, g.to.0, g.reason)).collect::<Vec<_>>();
+    for session in events.chunks(10).take(3) {
+        run(dir, session);
+    }
+    // Retention takes the first two.
+    let keep_nothing = Retention { bytes: Some(1), ..Retention::default() };
+    let (log, _) = Log::open(LogConfig { retention: keep_nothing, ..config(dir) }).expect("opened");
+    log.run_retention();
+    log.close().expect("closed");
+    let (_, gaps) = read(dir);
+    assert_eq!(told(&gaps), [(0, 20, GapReason::Retention)]);
+    assert!(verify(dir, &mut |_| {}).expect("a report").is_clean());
+
+    // Somebody takes the next.
+    for session in events.chunks(10).skip(3) {
+        run(dir, session);
+    }
+    fs::remove_file(segment(3)).expect("there");
+    let (rest, gaps) = read(dir);
+    assert_eq!(told(&gaps), [(0, 20, GapReason::Retention), (20, 30, GapReason::Damage)]);
+    assert_eq!(rest, events[30..]);
+    let report = verify(dir, &mut |_| {}).expect("a report");
+    let damage: Vec<_> = report.damage().map(|(_, d)| (&d.file, d.seqs.clone(), d.what.as_str())).collect();
+    assert_eq!(damage, [(&segment(3), 20..30, "a segment is missing")]);
+
+    // The server says so too, and goes on.
+    let (log, _) = Log::open(config(dir)).expect("opened");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while log.stats().lanes[0].damaged_events != 10 {
+        assert!(Instant::now() < deadline, "never found: {:?}", log.stats());
+        thread::sleep(Duration::from_millis(5));
+    }
+    log.close().expect("closed");
+
+    repair(dir, RepairChoice::AcceptLoss).expect("repaired");
+    assert!(verify(dir, &mut |_| {}).expect("a report").is_clean());
+    let (rest, gaps) = read(dir);
+    assert_eq!(told(&gaps), [(0, 20, GapReason::Retention), (20, 30, GapReason::Loss)]);
+    assert_eq!(rest, events[30..]);
 }
