@@ -96,8 +96,8 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<
     let Some(mark) = watermark(disk, lane)? else { return Ok(None) };
     let segments = segments(disk, lane)?;
     let mut events = Vec::new();
-    let counted: Vec<_> = segments.iter().filter(|(header, _)| header.id <= mark.segment).collect();
-    let Some((first, _)) = counted.first() else {
+    let chain = chain_to(&segments, mark.segment);
+    let Some((first, ..)) = chain.first() else {
         return if mark.next_seq.0 == 0 || !segments.is_empty() {
             Ok(Some((events, mark.next_seq.0)))
         } else {
@@ -106,32 +106,31 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<
     };
     let (mut lsn, mut seq, mut prev_crc) = (first.base_lsn, first.base_seq, first.prev_crc);
     let start = seq.0;
-    let mut at = 0;
-    while let Some((header, bytes)) = counted.get(at) {
+    for (at, (header, bytes, named)) in chain.iter().enumerate() {
         if (header.base_lsn, header.base_seq, header.prev_crc) != (lsn, seq, prev_crc) {
             return Err(format!(
-                "lane {lane}: segment {} starts with frame {} and record {}, the lane stands at {} and {}",
-                header.id.0, header.base_lsn.0, header.base_seq.0, lsn.0, seq.0
+                "lane {lane}: segment {} starts with frame {} and record {}, the lane stands at {} and {}: {}",
+                header.id.0,
+                header.base_lsn.0,
+                header.base_seq.0,
+                lsn.0,
+                seq.0,
+                list(&segments)
             ));
         }
-        let names = |later: &SegmentHeader| match later.predecessor {
-            Predecessor::None => None,
-            Predecessor::Whole(id) => Some((id, None)),
-            Predecessor::Failed { id, end } => Some((id, Some(end))),
-        };
-        // The last one that names this one, as those before it were begun in vain; else the next, as this one was.
-        let named = (at + 1..counted.len())
-            .rfind(|&later| names(&counted[later].0).is_some_and(|(id, _)| id == header.id));
-        let next = named.unwrap_or(at + 1);
-        let failed_end = named.and_then(|later| names(&counted[later].0)?.1);
-        let limit = match failed_end {
-            _ if header.id == mark.segment => mark.end,
-            Some(end) => end,
-            None => bytes.len() as u64,
+        let next = chain.get(at + 1);
+        let limit = match named {
+            _ if next.is_none() && header.id == mark.segment => mark.end,
+            Some(end) => *end,
+            None => u64::MAX,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
         let mut walk = Walk::new(&bytes[..limit], header);
-        for frame in &mut walk {
+        // Of one that was begun in vain only what the next one does not hold counts.
+        let stop = next.filter(|_| named.is_none()).map(|(next, ..)| next.base_lsn);
+        while stop != Some(walk.next_lsn())
+            && let Some(frame) = walk.next()
+        {
             if frame.header.kind != FrameKind::Records {
                 continue;
             }
@@ -142,7 +141,6 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<
             }
         }
         (lsn, seq, prev_crc) = (walk.next_lsn(), walk.next_seq(), walk.prev_crc());
-        at = next;
     }
     let stands = (lsn.0 - 1, seq, prev_crc);
     if stands != (mark.durable_lsn.0, mark.next_seq, mark.chain_crc) {
@@ -151,6 +149,44 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<
         ));
     }
     Ok(Some((events, start)))
+}
+
+/// The segments there are, and what each says that it follows.
+fn list(segments: &[(SegmentHeader, Vec<u8>)]) -> String {
+    let line = |(header, bytes): &(SegmentHeader, Vec<u8>)| {
+        let SegmentHeader { id, base_lsn, base_seq, predecessor, .. } = header;
+        format!(
+            "{} from {} and {}, {} bytes, after {predecessor:?}",
+            id.0,
+            base_lsn.0,
+            base_seq.0,
+            bytes.len()
+        )
+    };
+    segments.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+/// A segment of the lane's, and where it ends, if the one behind it names it.
+type Link<'a> = (&'a SegmentHeader, &'a [u8], Option<u64>);
+
+/// The segments that lead to `newest`, by what each says that it follows; where that one is gone, the next older.
+fn chain_to(segments: &[(SegmentHeader, Vec<u8>)], newest: SegmentId) -> Vec<Link<'_>> {
+    let mut chain: Vec<Link<'_>> = Vec::new();
+    let mut at = segments.partition_point(|(header, _)| header.id <= newest);
+    let mut end = None;
+    while let Some((header, bytes)) = at.checked_sub(1).and_then(|at| segments.get(at)) {
+        chain.push((header, bytes, end));
+        let (named, its_end) = match header.predecessor {
+            Predecessor::None => break,
+            Predecessor::Whole(id) => (id, u64::MAX),
+            Predecessor::Failed { id, end } => (id, end),
+        };
+        at = segments.partition_point(|(header, _)| header.id <= named).min(at - 1);
+        let there = at.checked_sub(1).is_some_and(|at| segments[at].0.id == named);
+        end = there.then_some(its_end);
+    }
+    chain.reverse();
+    chain
 }
 
 /// The newest valid copy in the lane's watermark file.
