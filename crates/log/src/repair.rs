@@ -27,7 +27,7 @@ use crate::{
     lane_view::LaneView,
     layout,
     survey::{self, Hole, Part, Surveyed},
-    verify::{as_text, index_state},
+    verify::{self, as_text, index_state},
 };
 use forebay_record::LaneId;
 use rewrite::Rewrite;
@@ -247,7 +247,12 @@ impl Repair {
         if self.applies() {
             settle(view).map_err(RepairError::write("sync", &view.dir))?;
         }
-        let Some(mark) = survey::stopped_watermark(view)? else { return Ok(()) };
+        let mark = survey::stopped_watermark(view)?;
+        // Set aside, they would no longer say which numbers may have been given out.
+        for stranger in verify::strangers(view, mark.as_ref().map(|mark| mark.segment))? {
+            self.did(view.lane, stranger.file, RepairStep::Nothing, stranger.what);
+        }
+        let Some(mark) = mark else { return Ok(()) };
         // Segments are changed only when the lane has been surveyed whole: a survey must not meet what its
         // own repair has changed. Indexes play no part in a survey.
         let (mut tasks, mut indexes) = (Vec::new(), Ok(()));

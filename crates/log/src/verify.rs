@@ -282,14 +282,24 @@ fn verify_lane(
     Ok(report)
 }
 
-/// Files behind the newest segment that are of another store, lane or name: no server starts with them.
-fn strangers(view: &mut LaneView, newest: Option<SegmentId>) -> Result<Vec<DamageReport>, ReadError> {
+/// Files behind the newest segment that is proven: of another store, lane or name, with which no server starts; or
+/// with a header that cannot be read, so that nothing says what they held.
+pub(crate) fn strangers(
+    view: &mut LaneView,
+    newest: Option<SegmentId>,
+) -> Result<Vec<DamageReport>, ReadError> {
     let mut found = Vec::new();
     for id in view.segments()?.into_iter().filter(|&id| newest.is_none_or(|newest| id > newest)) {
-        if let Some(Err(flaw @ SegmentFlaw::Foreign(_))) = view.header(id)? {
+        if let Some(Err(flaw)) = view.header(id)? {
             let file = view.segment_path(id);
             let bytes = 0..view.disk().len(&file).unwrap_or(0);
-            let what = format!("{flaw}; move it out of this data directory");
+            let what = match flaw {
+                SegmentFlaw::Foreign(_) => format!("{flaw}; move it out of this data directory"),
+                flaw => format!(
+                    "{flaw}; what it held is not known: start the server once, which goes on behind any number that \
+                     may have been given out, then repair"
+                ),
+            };
             found.push(DamageReport { file, bytes, lsns: 0..0, seqs: 0..0, records_lost: 0, what });
         }
     }

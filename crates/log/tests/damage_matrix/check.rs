@@ -7,12 +7,12 @@ use crate::{
     truth::{Lane, Truth},
 };
 use forebay_log::{
-    Filter, GapReason, LaneReport, Log, LogConfig, RepairChoice, Retention, Step, Store, VerifyReport,
-    repair, verify,
+    Filter, GapReason, LaneReport, Log, LogConfig, RepairChoice, RepairStep, Retention, Step, Store,
+    VerifyReport, repair, verify,
 };
 use forebay_record::{LaneId, Seq};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, HashSet},
     ops::Range,
     path::Path,
@@ -29,6 +29,7 @@ pub(crate) struct Matrix {
     home: TempDir,
     /// What has been repaired already.
     repaired: RefCell<HashSet<String>>,
+    cases: Cell<usize>,
 }
 
 /// What a reader gave: records by sequence, and gaps.
@@ -49,7 +50,13 @@ impl Matrix {
         let headers =
             others.iter().flat_map(|(_, image)| image.iter().filter(|(path, _)| path.ends_with(".seg")));
         let strangers = headers.map(|(_, bytes)| bytes[..4096].to_vec()).collect();
-        Matrix { truth, strangers, home: home.expect("a folder"), repaired: RefCell::default() }
+        Matrix {
+            truth,
+            strangers,
+            home: home.expect("a folder"),
+            repaired: RefCell::default(),
+            cases: Cell::default(),
+        }
     }
 
     fn lane<'a>(&'a self, lane: &'a Lane, image: &'a Image, strangers: &'a [Vec<u8>]) -> Damaged<'a> {
@@ -84,13 +91,13 @@ impl Matrix {
             return self.store_file(image);
         }
         self.told(image, &lanes).map_err(|wrong| format!("verify and readers: {wrong}"))?;
-        // A repair costs three times the rest: one for all the damage that the model cannot tell apart. Nor does
-        // a start look into indexes.
+        // A start costs twice as much and a repair four times: one for all the damage that the model cannot tell
+        // apart, and a start for each eighth of the rest too.
         let alike: Vec<_> =
             lanes.iter().map(|lane| (lane.verdict(), lane.file_mark(), lane.heads())).collect();
         let is_new = self.repaired.borrow_mut().insert(format!("{alike:?}"));
-        let is_same = |path: &String| path.ends_with(".idx") || image.get(path) == self.truth.image.get(path);
-        if is_new || !self.truth.image.keys().all(is_same) {
+        self.cases.set(self.cases.get() + 1);
+        if is_new || self.cases.get().is_multiple_of(8) {
             self.started(image, &lanes).map_err(|wrong| format!("start: {wrong}"))?;
         }
         if is_new {
@@ -221,6 +228,16 @@ impl Matrix {
         equal("done as said before", &done.actions, &dry.actions)?;
         equal("something to do", done.actions.is_empty(), found.is_clean())?;
         equal("records given up", done.records_lost(), found.records_lost())?;
+        if done.actions.iter().any(|action| action.step == RepairStep::Nothing) {
+            // A segment that nothing is known of: the next start goes on behind it, and then it can be repaired.
+            equal("said not to be clean", verified(dir)?.is_clean(), false)?;
+            if lanes.iter().any(|lane| lane.heads().iter().any(|(_, head)| *head == Head::Stranger)) {
+                return Ok(()); // To be moved out by hand.
+            }
+            Log::open(config(dir)).map_err(|e| e.to_string())?.0.close().map_err(|e| e.to_string())?;
+            repair(dir, RepairChoice::AcceptLoss).map_err(|e| e.to_string())?;
+            return equal("clean after start and repair", verified(dir)?.is_clean(), true);
+        }
         let after = verified(dir)?;
         equal(&format!("clean afterwards: {after:?} {done:?}"), after.is_clean(), true)?;
         let again = repair(dir, RepairChoice::AcceptLoss).map_err(|e| e.to_string())?;
@@ -245,7 +262,7 @@ impl Matrix {
     }
 }
 
-fn config(dir: &Path) -> LogConfig {
+pub(crate) fn config(dir: &Path) -> LogConfig {
     LogConfig {
         lanes: 2,
         segment_bytes_min: 64 << 10,

@@ -169,9 +169,13 @@ pub(crate) fn flips(truth: &Truth) -> Vec<Harm> {
             None => content.len(),
             Some((_, "watermark")) => 64,
             Some((_, name)) if segment_id(name).is_some() => 120,
-            Some(_) => content.len(),
+            // The head of an index; of its tables each eighth byte.
+            Some(_) => 144,
         };
         places.extend((0..head).map(|at| (file.clone(), at)));
+        if file.ends_with(".idx") {
+            places.extend((head..content.len()).step_by(8).map(|at| (file.clone(), at)));
+        }
         if file.ends_with("watermark") {
             places.extend((PAGE..PAGE + 64).map(|at| (file.clone(), at)));
         }
@@ -254,4 +258,26 @@ pub(crate) fn stale(truth: &Truth, others: &[(&'static str, Image)]) -> Vec<Harm
         }
     }
     harms
+}
+
+/// Anything of the above, anywhere in the lanes.
+pub(crate) fn any(image: &Image, random: &mut Random) -> Harm {
+    let len = [SECTOR, PAGE][random.below(2)];
+    let mut blocks = blocks(image, len);
+    blocks.retain(|block| block.file != "store");
+    let mut block = || blocks[random.below(blocks.len())].clone();
+    let (one, other) = (block(), block());
+    let file = one.file.clone();
+    match random.below(16) {
+        0..5 => {
+            let len = image[&file].len();
+            let at = (one.at + random.below(one.len)).min(len.saturating_sub(1));
+            Harm::Flip { file, at, bit: u32::try_from(random.below(8)).expect("a bit") }
+        }
+        5..8 => Harm::Zero(one),
+        8..11 => Harm::Duplicate(one, other),
+        11..14 => Harm::Swap(one, other),
+        14 => Harm::Truncate { file, at: one.at },
+        _ => Harm::Append { file, garbage: random.bytes(700) },
+    }
 }

@@ -17,6 +17,7 @@ mod harm;
 mod model;
 #[path = "../common/packed.rs"]
 mod packed;
+mod random;
 mod start;
 mod truth;
 

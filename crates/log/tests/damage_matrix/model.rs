@@ -219,7 +219,7 @@ impl<'a> Damaged<'a> {
         let mark = self.stopped_mark();
         for id in self.files() {
             let bytes = self.file(id).unwrap_or_default();
-            if self.head(id) == Head::Stranger && mark.is_none_or(|mark| id > mark.segment) {
+            if !matches!(self.head(id), Head::Whole(_)) && mark.is_none_or(|mark| id > mark.segment) {
                 verdict.damage.push(self.lost(id, 0..bytes.len(), 0..0, 0..0));
             }
         }
