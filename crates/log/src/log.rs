@@ -1,35 +1,31 @@
 //! The writing side, put together.
 
+mod opening;
+
 use crate::{
-    age, commit,
+    age,
     config::LogConfig,
     counters::{Health, LaneHealth, LogStats},
     disk::{Disk, RealDisk},
     error::{OpenError, StoreError},
     fault::Explained,
-    housekeeping::{Housekeeper, Sink, Task},
-    lane::{
-        Lane,
-        ability::Obstacle,
-        thread::LaneThread,
-        writer::{Writer, WriterConfig},
-    },
+    housekeeping::{Housekeeper, Task},
+    lane::{Lane, ability::Obstacle, thread::LaneThread},
     layout, origin,
     pending::Submitter,
     recovery::{self, RecoveredLane, Recovery},
     retention::Retired,
     seat::Seats,
-    segment::random_salt,
     store::Store,
     store_id::{self, DirLock, StoreIdError},
-    supply::{Draw, Preparer, Sizes, Supply},
+    supply::{Preparer, Supply},
     telling::Telling,
 };
 use crossbeam_channel::Sender;
 use forebay_record::{LaneId, StoreId};
+use opening::{Opening, announce, sizes};
 use std::{
     fmt, io,
-    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -432,76 +428,6 @@ impl Inner {
         }
         result
     }
-}
-
-/// The unclaimed ring is kept in at least eight segments, so that dropping the oldest drops little.
-fn sizes(config: &LogConfig, lane: LaneId) -> Sizes {
-    let mut sizes = Sizes { least: config.segment_bytes_min, most: config.segment_bytes_max };
-    if let (LaneId::UNCLAIMED, Some(bytes)) = (lane, config.unclaimed.bytes) {
-        let eighth = (bytes / 8).next_multiple_of(1 << 20);
-        sizes.most = sizes.most.min(eighth);
-        sizes.least = sizes.least.min(1 << 20);
-    }
-    sizes
-}
-
-/// Everything that a lane's thread needs to make its writer.
-struct Opening {
-    config: LogConfig,
-    disk: Arc<dyn Disk>,
-    store: StoreId,
-    lane: Arc<Lane>,
-    dir: PathBuf,
-    supply: Arc<Supply>,
-    preparer: Arc<Preparer>,
-    housekeeper: Arc<Housekeeper>,
-    tasks: Sender<Task>,
-}
-
-impl Opening {
-    /// Makes what recovery found known to preparer, housekeeping and statistics.
-    fn announce(&self, recovered: &mut RecoveredLane) {
-        announce(&self.lane, recovered, &self.housekeeper, &self.tasks);
-        self.preparer.add(Arc::clone(&self.supply));
-    }
-
-    fn writer(&self, recovered: RecoveredLane) -> Writer {
-        let config = WriterConfig {
-            store: self.store,
-            disk: Arc::clone(&self.disk),
-            dir: self.dir.clone(),
-            clock: Arc::clone(&self.config.clock),
-            group_bytes_max: self.config.group_bytes_max,
-            flush_delay: self.config.flush_delay,
-            salt: Box::new(random_salt),
-        };
-        let source = Draw { supply: Arc::clone(&self.supply), preparer: Arc::clone(&self.preparer) };
-        Writer::new(
-            config,
-            Arc::clone(&self.lane),
-            commit::backend(self.config.backend),
-            Box::new(source),
-            Box::new(Sink(self.tasks.clone())),
-            recovered.watermark,
-            recovered.tip,
-        )
-    }
-}
-
-/// Makes what recovery found known to housekeeping and statistics.
-fn announce(
-    lane: &Arc<Lane>,
-    recovered: &mut RecoveredLane,
-    housekeeper: &Housekeeper,
-    tasks: &Sender<Task>,
-) {
-    lane.counters.recovered(&recovered.report);
-    lane.set_told();
-    *lane.segments.lock() = std::mem::take(&mut recovered.segments);
-    housekeeper.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(lane));
-    // The thread ends after all lanes have: it is there.
-    let unread = std::mem::take(&mut recovered.unread);
-    let _ = tasks.send(Task::Opened { lane: Arc::clone(lane), unread });
 }
 
 #[cfg(test)]
