@@ -26,16 +26,16 @@ pub fn run(program: &Path, minutes: u64, seed: u64) {
     let began = Instant::now();
     let mut random = Random::new(seed);
     let mut tallies = [Tally::default(); EVERYWHERE.len()];
-    let mut round = 0;
     tell(&format!("power cuts for {minutes} minutes, seed {seed}"));
-    while began.elapsed() < Duration::from_secs(minutes * 60) {
+    let until = Duration::from_secs(minutes * 60);
+    while began.elapsed() < until {
         for ((file_system, backend), tally) in EVERYWHERE.into_iter().zip(&mut tallies) {
-            let scenario = scenario(file_system, backend, random.next());
-            *tally += everything(&machine, program, scenario);
+            if began.elapsed() < until {
+                *tally += everything(&machine, program, scenario(file_system, backend, random.next()));
+            }
         }
-        round += 1;
-        let minutes = began.elapsed().as_secs_f64() / 60.0;
-        tell(&format!("round {round} done after {minutes:.1} minutes"));
+        let cuts: u64 = tallies.iter().map(|tally| tally.cuts).sum();
+        tell(&format!("{cuts} power cuts after {:.1} minutes", began.elapsed().as_secs_f64() / 60.0));
     }
     for ((file_system, backend), tally) in EVERYWHERE.into_iter().zip(tallies) {
         tell(&format!("{} {backend}: {tally}", file_system.name()));

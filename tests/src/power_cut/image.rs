@@ -238,4 +238,47 @@ mod tests {
         assert!(std::fs::read(&path).expect("read") == wanted);
         assert!(Image::read(&path).expect("read").blocks == image.blocks);
     }
+    #[test]
+    fn what_a_flush_covers_is_kept_and_the_rest_is_there_or_missing_or_torn() {
+        let home = tempfile::tempdir().expect("a directory");
+        let block = |mark: &[u8]| mark.repeat(BLOCK / mark.len());
+        let ops = [
+            (Kind::Write, 0, block(b"a")),
+            (Kind::Flush, 0, Vec::new()),
+            (Kind::Write, BLOCK, block(b"FbFr")),
+            (Kind::Write, 2 * BLOCK, block(b"meta")),
+            (Kind::FailedWrite, 3 * BLOCK, block(b"f")),
+            (Kind::FailedFlush, 0, Vec::new()),
+        ];
+        let entry = |(kind, offset, bytes): &(Kind, usize, Vec<u8>)| {
+            [&super::super::recording::header(*kind, *offset as u64, bytes.len()), bytes.as_slice()].concat()
+        };
+        let path = home.path().join("recording");
+        std::fs::write(&path, ops.iter().flat_map(entry).collect::<Vec<_>>()).expect("written");
+        let recording = Recording::read(&path).expect("a recording");
+        let after = |lost| {
+            let base = Image { len: 4 * BLOCK as u64, blocks: BTreeMap::new() };
+            let image = Player::new(base, &recording).cut(Cut { at: ops.len(), lost });
+            image.save(&path.with_extension("image")).expect("written");
+            std::fs::read(path.with_extension("image")).expect("read")
+        };
+        let (zeros, wanted) = (vec![0; BLOCK], |i: usize| ops[i].2.clone());
+        assert!(after(Lost::Unflushed) == [wanted(0), zeros.repeat(3)].concat());
+        assert!(after(Lost::Nothing) == [wanted(0), wanted(2), wanted(3), zeros.clone()].concat());
+        let mut torn = 0;
+        for seed in 0..200 {
+            let image = after(Lost::Some(seed));
+            assert!(image[..BLOCK] == wanted(0), "what is flushed is there");
+            let blocks: Vec<_> = image.chunks(BLOCK).collect();
+            for (block, wanted) in [(blocks[2], wanted(3)), (blocks[3], wanted(4))] {
+                assert!(block == wanted || block == zeros, "a block of the file system's is whole");
+            }
+            let ours = wanted(2);
+            let sectors = blocks[1].chunks(SECTOR).zip(ours.chunks(SECTOR));
+            let there: Vec<_> = sectors.map(|(is, new)| (is == new, is == &zeros[..SECTOR])).collect();
+            assert!(there.iter().all(|(new, old)| new != old), "a sector is old or new");
+            torn += u32::from(there.iter().any(|(new, _)| *new) && there.iter().any(|(_, old)| *old));
+        }
+        assert!(torn > 0, "some are torn");
+    }
 }

@@ -105,9 +105,4 @@ impl Recording {
     pub fn numbers(&self, kind: Kind) -> impl Iterator<Item = usize> {
         self.ops.iter().enumerate().filter(move |(_, op)| op.kind == kind).map(|(number, _)| number)
     }
-
-    /// Bytes of all writes that succeeded.
-    pub fn written(&self) -> u64 {
-        self.ops.iter().filter(|op| op.kind == Kind::Write).map(|op| op.bytes.len() as u64).sum()
-    }
 }

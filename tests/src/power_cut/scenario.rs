@@ -7,7 +7,7 @@ use std::time::Duration;
 use forebay_log::Backend;
 
 use super::ledger::SENDERS;
-use super::recorder::{Fault, Recorder, Times};
+use super::recorder::{Fault, Recorder};
 use super::{Cut, End, FileSystem, Image, Ledger, Load, Lost, Machine, Random, Recording};
 
 /// One life of the process that has the log open.
@@ -154,14 +154,6 @@ impl Recorded {
     pub fn after(&self, cut: Cut) -> (Image, Ledger) {
         let image = super::image::Player::new(self.base.clone(), &self.recording).cut(cut);
         (image, self.ledger.at_cut(cut.at as u64))
-    }
-
-    /// Did a fault strike that was to strike once?
-    pub fn failed_once(&self) -> bool {
-        let faults = self.scenario.sessions.iter().flat_map(|session| &session.faults);
-        let kinds = [super::Kind::FailedWrite, super::Kind::FailedFlush];
-        let struck = kinds.into_iter().flat_map(|kind| self.recording.numbers(kind)).count();
-        struck > 0 && faults.into_iter().all(|fault| fault.times == Times::Once)
     }
 }
 
