@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check of the project as one command, the one that CI runs; and `cargo xtask fuzz`.
+//! `cargo xtask test`: every check of the project as one command, the one that CI runs; and runs that may take longer.
 //!
 //! It installs what it needs from the ordinary registries, prints each step with its duration, names what is missing and
 //! how to get it, and closes with a table and `N passed, M failed`. Nothing is left out in silence: what was not checked
@@ -9,6 +9,7 @@ mod fuzz;
 mod install;
 mod memcheck;
 mod power_cut;
+mod reliability;
 mod report;
 mod shell;
 mod simulate;
@@ -23,6 +24,7 @@ use steps::{STEPS, Step};
 const USAGE: &str = "\
 usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask steps
+       cargo xtask reliability [--minutes M]
        cargo xtask simulate [--minutes M [--from N]] | --seed N | --mutants
        cargo xtask soak --minutes M [--seed S] [--rate R] [--disk-mib N]
        cargo xtask power-cut --minutes M [--seed S]
@@ -32,6 +34,8 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
   --without STEP   leaves that step out, and says so at the end; may be repeated
   --only STEP      runs just that step; may be repeated
 `steps` lists the steps.
+`reliability` runs all that stands behind a success answer: the log's own tests and mutants, loom, memcheck, faults, and
+`simulate`, `power-cut` and `soak` for M minutes (5) each, with new seeds.
 `simulate` lets the log crash at every step of run after run, on a simulated disk with every fault, for M minutes (10)
 with seeds from N on or from anywhere; with --seed that one again; with --mutants each known mistake until it is caught.
 `soak` runs the release binary for M minutes under load, restarts, kills, full disks and clock jumps, and checks every
@@ -42,53 +46,41 @@ The end-to-end steps install Debian packages and mount loop devices: they need r
 `fuzz` looks for new inputs that break a parser, for M minutes (10) a target, from a new seed each time or from N;
 the step `fuzz` of `test` only walks where it always walks.";
 
+/// The longer runs; each says itself what it can be told.
+type LongRun = fn(&[&str]) -> Result<ExitCode, String>;
+const LONG_RUNS: [(&str, LongRun); 5] = [
+    ("reliability", reliability::reliability),
+    ("simulate", |options| simulate::simulate(options).map(|()| ExitCode::SUCCESS)),
+    ("power-cut", |options| power_cut::power_cut(options).map(|()| ExitCode::SUCCESS)),
+    ("soak", |options| soak::soak(options).map(|()| ExitCode::SUCCESS)),
+    ("fuzz", |options| fuzz::longer(&fuzz_options(options)?).map(|()| ExitCode::SUCCESS)),
+];
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args.split_first() {
-        Some((&"test", options)) => match chosen(options) {
+    let Some((&name, options)) = args.split_first() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if let Some((_, run)) = LONG_RUNS.iter().find(|(known, _)| *known == name) {
+        return run(options).unwrap_or_else(|why| {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        });
+    }
+    match (name, options) {
+        ("test", options) => match chosen(options) {
             Ok(chosen) => test(&chosen),
             Err(wrong) => {
                 eprintln!("xtask: {wrong}\n\n{USAGE}");
                 ExitCode::from(2)
             }
         },
-        Some((&"simulate", options)) => match simulate::simulate(options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("xtask: {why}");
-                ExitCode::FAILURE
-            }
-        },
-        Some((&"soak", options)) => match soak::soak(options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("xtask: {why}");
-                ExitCode::FAILURE
-            }
-        },
-        Some((&"power-cut", options)) => match power_cut::power_cut(options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("xtask: {why}");
-                ExitCode::FAILURE
-            }
-        },
-        Some((&"steps", [])) => {
+        ("steps", []) => {
             STEPS.iter().for_each(|step| println!("{:14} {}", step.name, step.about));
             ExitCode::SUCCESS
         }
-        Some((&"fuzz", options)) => match fuzz_options(options).map(|options| fuzz::longer(&options)) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            Ok(Err(why)) => {
-                eprintln!("xtask: {why}");
-                ExitCode::FAILURE
-            }
-            Err(wrong) => {
-                eprintln!("xtask: {wrong}\n\n{USAGE}");
-                ExitCode::from(2)
-            }
-        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

@@ -121,7 +121,8 @@ fn benches() -> Result<Vec<String>, String> {
     NOTHING
 }
 
-fn loom() -> Result<Vec<String>, String> {
+/// Every model, of each crate that has some.
+pub(crate) fn loom() -> Result<Vec<String>, String> {
     for package in LOOM {
         let mut test =
             command(&format!("cargo test --package {package} --locked --release --lib --quiet loom"));
@@ -152,7 +153,8 @@ fn deny() -> Result<Vec<String>, String> {
     Err("advisories: see above".to_owned())
 }
 
-fn release() -> Result<Vec<String>, String> {
+/// The binary as it is shipped.
+pub(crate) fn release() -> Result<Vec<String>, String> {
     run("cargo build --release --locked --package forebay-server --quiet")?;
     NOTHING
 }
