@@ -118,6 +118,10 @@ pub(crate) fn recover(
             (segment, position) = (range.segment, range.bytes.end);
         }
     }
+    if let Some(mark) = mark.filter(|mark| mark.segment > segment && !ids.contains(&mark.segment)) {
+        // So they are of a newest segment that is gone.
+        (segment, position) = (mark.segment, mark.end);
+    }
     mutant!(SequenceReused, {
         next.seq = first_chain(mark).seq;
     });

@@ -191,3 +191,25 @@ fn a_repair_cut_off_at_any_step_leaves_the_store_as_it_was_or_repaired_and_a_sec
     }
     assert!(crashes > 1000, "{crashes} crashes");
 }
+
+#[test]
+fn a_newest_segment_that_is_gone_or_unreadable_is_missed_also_while_nothing_follows_it() {
+    let harms: [Harm; 2] =
+        [|disk| disk.remove(&segment(4)).expect("there"), |disk| disk.flip(&segment(4), 50, 1)];
+    for (sealed, harm) in [true, false].into_iter().flat_map(|sealed| harms.map(|harm| (sealed, harm))) {
+        let disk = stopped(sealed);
+        harm(&disk);
+        // Started, however often, and never written.
+        for _ in 0..3 {
+            drop(Rig::open(&disk, dir(), Backend::Pwrite).expect("it serves the rest"));
+        }
+        let got = read(&disk);
+        let Some(Got::Gap(36, end, GapReason::Damage)) = got.last() else { panic!("silence: {got:?}") };
+        assert!(*end >= 48, "{got:?}");
+        let report = verify_on(&shared(&disk), dir(), false, &mut |_| {}).expect("a report");
+        assert_eq!(report.records_lost(), end - 36, "{report:?}");
+        assert!(repair(&disk) > 0);
+        let report = verify_on(&shared(&disk), dir(), false, &mut |_| {}).expect("a report");
+        assert!(report.is_clean(), "{report:?}");
+    }
+}
