@@ -147,7 +147,7 @@ fn whatever_file_of_a_lane_rots_the_rest_is_served_and_repaired() {
         ("a segment of zeros", segment(2), &zeros, true),
         ("an empty segment", segment(2), &empty, true),
         ("no segment", segment(2), &gone, true),
-        // A missing first segment is how retention leaves a lane: nothing can tell the two apart.
+        ("no first segment", segment(1), &gone, true),
     ];
     for (what, file, damage, loses) in cases {
         let dir = store.copy("damaged");
