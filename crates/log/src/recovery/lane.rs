@@ -7,7 +7,6 @@ use super::{
 use crate::{
     disk::{Disk, DiskFile},
     error::OpenError,
-    fault,
     lane::{group::Chain, writer::Tip},
     layout, origin,
     recovery::DamagedRange,
@@ -406,22 +405,14 @@ impl Recovering<'_> {
             return Ok(Some(Carried::Nothing));
         }
         let id = SegmentId(newest.0 + 1);
-        match carry::carry(self.disk, self.dir, unproven, header, tail, id) {
-            Ok(info) => Ok(Some(Carried::To(info))),
-            // A full disk must not prevent the start, and the prepared segments of the last process have made
-            // room already.
-            Err(error) if fault::is_full(&error) => {
-                tracing::warn!(
-                    lane = %self.lane, segment = header.id.0, %error,
-                    "no room to carry over what a crash left unproven: it stays where it is"
-                );
-                Ok(None)
-            }
-            Err(source) => {
-                let path = layout::segment_path(self.dir, id);
-                Err(OpenError::Io { what: "make", path, source })
-            }
-        }
+        // Without room for it the lane is not opened: what readers are shown where it stands now, a power cut may
+        // take. The last process's prepared segments and this one's unused end have made room already.
+        let carried = carry::carry(self.disk, self.dir, unproven, header, tail, id);
+        let failed = |source| {
+            let path = layout::segment_path(self.dir, id);
+            OpenError::Io { what: "carry unproven frames over to", path, source }
+        };
+        carried.map(|info| Some(Carried::To(info))).map_err(failed)
     }
 
     /// Keeps a copy of what is about to be cut. That a full disk prevents it must not prevent the start.
