@@ -14,7 +14,10 @@ use crate::{
     housekeeping::Housekeeper,
     lane::{Lane, Message, writer::Tip},
     layout,
-    segment::{SegmentInfo, map::read_header},
+    segment::{
+        SegmentInfo,
+        map::{SegmentMapError, read_header},
+    },
     store_id::read_store_id_on,
 };
 use forebay_record::{
@@ -101,8 +104,11 @@ impl Housekeeper {
         let path = layout::segment_path(&dir, info.id);
         let next = lane.segments.lock().iter().find(|next| next.id > info.id).map(|next| next.id);
         // Of a next one that cannot be read nobody knows where it begins: rather too much is missed than nothing.
-        let floor = next.map(|id| self.floor_at(lane, id).unwrap_or(Floor { segment: id, ..Floor::of(&info) }));
-        if let Some(Err(error)) = floor.map(|floor| self.raise_floor(lane, floor)) {
+        let raised = next.map(|id| {
+            let known = self.floor_at(lane, id)?;
+            self.raise_floor(lane, known.unwrap_or(Floor { segment: id, ..Floor::of(&info) }))
+        });
+        if let Some(Err(error)) = raised {
             tracing::warn!(dir = %dir.display(), %error, "cannot say where the lane begins from now on");
             return false;
         }
@@ -133,11 +139,17 @@ impl Housekeeper {
         true
     }
 
-    /// The floor that a segment is, as its header says; `None` if that cannot be read.
-    fn floor_at(&self, lane: &Lane, id: SegmentId) -> Option<Floor> {
-        let file = self.disk.open_read(&layout::segment_path(&self.lane_dir(lane.id), id)).ok()?;
-        let header = read_header(&*file).ok()?;
-        Some(Floor { segment: id, lsn: header.base_lsn, seq: header.base_seq })
+    /// The floor that a segment is, as its header says; `None` if the disk has damaged that.
+    ///
+    /// # Errors
+    /// When it cannot be read now: then nobody knows whether it is damaged.
+    fn floor_at(&self, lane: &Lane, id: SegmentId) -> io::Result<Option<Floor>> {
+        let file = self.disk.open_read(&layout::segment_path(&self.lane_dir(lane.id), id))?;
+        match read_header(&*file) {
+            Ok(header) => Ok(Some(Floor { segment: id, lsn: header.base_lsn, seq: header.base_seq })),
+            Err(SegmentMapError::Io(error)) => Err(error),
+            Err(SegmentMapError::Header(_) | SegmentMapError::Unreadable) => Ok(None),
+        }
     }
 
     /// Says that the lane begins there from now on, if it began before.
@@ -145,7 +157,8 @@ impl Housekeeper {
         let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let (dir, seed) = (self.lane_dir(lane.id), self.seed(lane)?);
         match Floor::read(&*self.disk, &dir, seed)? {
-            Some(old) if old.segment >= floor.segment => Ok(()),
+            // The try that put it there may have failed before its name was durable.
+            Some(old) if old.segment >= floor.segment => self.disk.sync_dir(&dir),
             _ => floor.put(&*self.disk, &dir, seed),
         }
     }
@@ -158,7 +171,7 @@ impl Housekeeper {
             None => return,
         };
         // The very first begins where lanes begin, whether or not it can be read.
-        if oldest.segment != SegmentId(1) && self.floor_at(lane, oldest.segment).is_none() {
+        if oldest.segment != SegmentId(1) && !matches!(self.floor_at(lane, oldest.segment), Ok(Some(_))) {
             return;
         }
         let dir = self.lane_dir(lane.id);
