@@ -39,6 +39,7 @@ pub(super) fn proven(plan: &Plan, disk: &SimDisk) -> Proven {
         let mark = reading::watermark(&quiet, lane).ok().flatten();
         let mut proven = mark.map_or(Lsn(0), |mark| mark.durable_lsn);
         for (header, bytes) in reading::segments(&quiet, lane).unwrap_or_default() {
+            let bytes = bytes.bytes();
             proven = proven.max(Lsn(header.base_lsn.0.saturating_sub(1)));
             for at in (SEGMENT_HEADER_BYTES..bytes.len().saturating_sub(FRAME_HEADER_BYTES)).step_by(8) {
                 let seed = Seed { salt: header.salt, position: at as u64 };

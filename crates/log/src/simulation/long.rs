@@ -27,7 +27,6 @@ fn from_env<T: FromStr>(name: &str) -> Option<T> {
 
 #[test]
 #[ignore = "as long as it is told to: `cargo xtask simulate`"]
-#[expect(clippy::print_stdout, reason = "its figures are what it is run for")]
 fn simulate() {
     if let Some(seed) = from_env("FOREBAY_SIMULATE_SEED") {
         println!("seed {seed}: {:#?}", Plan::new(seed));

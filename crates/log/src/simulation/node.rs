@@ -35,6 +35,7 @@ pub(super) struct Node {
     housekeeper: Housekeeper,
     scrub: Scrub,
     supplies: Arc<Mutex<Vec<Arc<Supply>>>>,
+    caught_up: bool,
     disk: SimDisk,
 }
 
@@ -101,6 +102,7 @@ impl Node {
             ),
             scrub: Scrub::default(),
             supplies: Arc::default(),
+            caught_up: false,
             disk: disk.clone(),
         };
         let preparer = Arc::new(Preparer::default());
@@ -157,7 +159,11 @@ impl Node {
 
     /// What housekeeping does first after a start.
     pub(super) fn catch_up(&mut self) {
+        if std::mem::replace(&mut self.caught_up, true) {
+            return;
+        }
         for lane in &mut self.lanes {
+            self.housekeeper.adopt_floor(&lane.lane);
             self.housekeeper.catch_up(&lane.lane);
             self.scrub.add(&lane.lane, &std::mem::take(&mut lane.unread));
         }
@@ -195,6 +201,7 @@ impl Node {
 
     /// Housekeeping has its turn; then the writers hear what it asks of them.
     pub(super) fn keep_house(&mut self) {
+        self.catch_up();
         for lane in &self.lanes {
             let closed = std::mem::take(&mut *lane.closed.0.lock().expect("no panic while it was held"));
             for closed in closed {

@@ -3,7 +3,7 @@
 use super::{ledger::Ledger, node::DIR};
 use crate::{
     Filter, Gap, RouteKey, Step, Store,
-    disk::{Disk as _, SimDisk},
+    disk::{Disk as _, DiskView, SimDisk},
     layout,
 };
 use forebay_record::{
@@ -11,6 +11,9 @@ use forebay_record::{
     Watermark, WatermarkSeed,
 };
 use std::{path::Path, sync::Arc};
+
+/// A segment's header and bytes.
+type Segment = (SegmentHeader, Box<dyn DiskView>);
 
 /// What a reader was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,12 +88,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Events by sequence, and the sequence that the oldest segment starts with.
+type Found = (Vec<(u64, u32)>, u64);
+
 /// What the lane's bytes below its watermark say, read with nothing of the reading side: for disks that damage
 /// nothing; `None` when the watermark was lost. What retention took shows as the sequence that the first record has.
 ///
 /// # Errors
 /// Says what is wrong: on such a disk nothing ever is.
-pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<(u64, u32)>, u64)>, String> {
+pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<Found>, String> {
     let lane = ledger.lane;
     let dir = layout::lane_dir(Path::new(DIR), lane);
     let Some(mark) = watermark(disk, lane)? else { return Ok(None) };
@@ -152,15 +158,15 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<(Vec<
 }
 
 /// The segments there are, and what each says that it follows.
-fn list(segments: &[(SegmentHeader, Vec<u8>)]) -> String {
-    let line = |(header, bytes): &(SegmentHeader, Vec<u8>)| {
+fn list(segments: &[Segment]) -> String {
+    let line = |(header, bytes): &Segment| {
         let SegmentHeader { id, base_lsn, base_seq, predecessor, .. } = header;
         format!(
             "{} from {} and {}, {} bytes, after {predecessor:?}",
             id.0,
             base_lsn.0,
             base_seq.0,
-            bytes.len()
+            bytes.bytes().len()
         )
     };
     segments.iter().map(line).collect::<Vec<_>>().join("; ")
@@ -170,12 +176,12 @@ fn list(segments: &[(SegmentHeader, Vec<u8>)]) -> String {
 type Link<'a> = (&'a SegmentHeader, &'a [u8], Option<u64>);
 
 /// The segments that lead to `newest`, by what each says that it follows; where that one is gone, the next older.
-fn chain_to(segments: &[(SegmentHeader, Vec<u8>)], newest: SegmentId) -> Vec<Link<'_>> {
+fn chain_to(segments: &[Segment], newest: SegmentId) -> Vec<Link<'_>> {
     let mut chain: Vec<Link<'_>> = Vec::new();
     let mut at = segments.partition_point(|(header, _)| header.id <= newest);
     let mut end = None;
     while let Some((header, bytes)) = at.checked_sub(1).and_then(|at| segments.get(at)) {
-        chain.push((header, bytes, end));
+        chain.push((header, bytes.bytes(), end));
         let (named, its_end) = match header.predecessor {
             Predecessor::None => break,
             Predecessor::Whole(id) => (id, u64::MAX),
@@ -204,7 +210,7 @@ pub(super) fn watermark(disk: &SimDisk, lane: LaneId) -> Result<Option<Watermark
 }
 
 /// The lane's segments with a header that can be read, oldest first.
-pub(super) fn segments(disk: &SimDisk, lane: LaneId) -> Result<Vec<(SegmentHeader, Vec<u8>)>, String> {
+pub(super) fn segments(disk: &SimDisk, lane: LaneId) -> Result<Vec<Segment>, String> {
     let dir = layout::lane_dir(Path::new(DIR), lane);
     let names = disk.list(&dir).map_err(|e| e.to_string())?;
     let mut ids: Vec<SegmentId> = names.iter().filter_map(|name| layout::segment_of_name(name)).collect();
@@ -212,8 +218,8 @@ pub(super) fn segments(disk: &SimDisk, lane: LaneId) -> Result<Vec<(SegmentHeade
     let mut segments = Vec::new();
     for id in ids {
         let file = disk.open(&layout::segment_path(&dir, id)).map_err(|e| e.to_string())?;
-        let bytes = file.view().map_err(|e| e.to_string())?.bytes().to_vec();
-        if let Ok(header) = SegmentHeader::decode(&bytes)
+        let bytes = file.view().map_err(|e| e.to_string())?;
+        if let Ok(header) = SegmentHeader::decode(bytes.bytes())
             && (header.id, header.lane) == (id, lane)
         {
             segments.push((header, bytes));

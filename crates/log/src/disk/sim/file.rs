@@ -10,6 +10,7 @@ use super::{
 use crate::disk::{DiskFile, DiskMap, DiskView, ReadMap};
 use std::{
     io,
+    ops::Range,
     sync::{Arc, MutexGuard},
 };
 
@@ -31,7 +32,18 @@ impl SimFile {
         Ok(world)
     }
 
-    fn flush_range(&self, sectors: Option<std::ops::Range<usize>>) -> io::Result<()> {
+    /// The file as it is now, if all of `range` can be read.
+    pub(super) fn readable(&self, range: Range<usize>) -> io::Result<Arc<Inode>> {
+        let mut world = self.disk.lock();
+        world.alive(self.life)?;
+        if world.inode(self.inode)?.is_unreadable(range) {
+            world.struck.count(Fault::FailedRead);
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(Arc::clone(&world.inodes[&self.inode]))
+    }
+
+    fn flush_range(&self, sectors: Option<Range<usize>>) -> io::Result<()> {
         let mut world = self.disk.step(self.life, || InFlight::Flush)?;
         world.flush(self.inode, sectors)
     }
@@ -61,7 +73,7 @@ impl DiskFile for SimFile {
         let node = world.inode(self.inode)?;
         let rest = node.bytes.get(at..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
-        if node.unreadable.iter().any(|&bad| bad * SECTOR < at + len && (bad + 1) * SECTOR > at) {
+        if node.is_unreadable(at..at + len) {
             world.struck.count(Fault::FailedRead);
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -91,12 +103,14 @@ impl DiskFile for SimFile {
     fn view(&self) -> io::Result<Box<dyn DiskView>> {
         let mut world = self.disk.lock();
         world.alive(self.life)?;
-        let node = world.inode(self.inode)?;
-        let bytes = readable(node);
+        world.inode(self.inode)?;
+        let mut node = Arc::clone(&world.inodes[&self.inode]);
         if !node.unreadable.is_empty() {
             world.struck.count(Fault::FailedRead);
+            blank_unreadable(Arc::make_mut(&mut node));
         }
-        Ok(Box::new(SimView(bytes)))
+        let range = 0..node.bytes.len();
+        Ok(Box::new(SimView { node, range }))
     }
 
     fn read_map(&self) -> io::Result<Arc<dyn ReadMap>> {
@@ -117,24 +131,26 @@ fn index(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// A file's bytes, with zeros where a page cannot be read: as a view of a real file has them.
-fn readable(node: &Inode) -> Vec<u8> {
-    let mut bytes = node.bytes.clone();
-    for &bad in &node.unreadable {
+/// Zeros where a page cannot be read: as a view of a real file has them.
+fn blank_unreadable(node: &mut Inode) {
+    for bad in std::mem::take(&mut node.unreadable) {
         let page = bad * SECTOR / PAGE * PAGE;
-        let end = (page + PAGE).min(bytes.len());
-        if let Some(page) = bytes.get_mut(page..end) {
+        let end = (page + PAGE).min(node.bytes.len());
+        if let Some(page) = node.bytes.get_mut(page..end) {
             page.fill(0);
         }
     }
-    bytes
 }
 
-pub(super) struct SimView(pub(super) Vec<u8>);
+/// A file's bytes as they were: shared with the file until that is written again.
+pub(super) struct SimView {
+    pub(super) node: Arc<Inode>,
+    pub(super) range: Range<usize>,
+}
 
 impl DiskView for SimView {
     fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.node.bytes[self.range.clone()]
     }
 }
 

@@ -83,6 +83,11 @@ impl Inode {
         self.unreadable.retain(|sector| *sector < sectors);
     }
 
+    /// Does the range touch a sector that the disk cannot read?
+    pub(super) fn is_unreadable(&self, range: Range<usize>) -> bool {
+        self.unreadable.iter().any(|&bad| bad * SECTOR < range.end && (bad + 1) * SECTOR > range.start)
+    }
+
     /// The system forgets that the sector was to be written.
     pub(super) fn clean(&mut self, sector: usize) {
         if let Some(word) = self.dirty.get_mut(sector / 64) {

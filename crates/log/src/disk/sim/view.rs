@@ -19,9 +19,7 @@ impl ReadMap for SimReadMap {
         let len = usize::try_from(self.0.len()?).unwrap_or(usize::MAX);
         let end = range.end.min(limit.bytes()).min(len);
         let start = range.start.min(end);
-        let mut bytes = vec![0; end - start];
-        self.0.read_exact_at(&mut bytes, start as u64)?;
-        Ok(Arc::new(SimView(bytes)))
+        Ok(Arc::new(SimView { node: self.0.readable(start..end)?, range: start..end }))
     }
 
     fn expect_sequential(&self) {}

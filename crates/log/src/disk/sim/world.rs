@@ -155,6 +155,7 @@ impl World {
             return None;
         }
         let errno = self.random.pick(&[EIO, ENOSPC, EDQUOT]);
+        let errno = if self.faults.never_full { EIO } else { errno };
         match errno {
             ENOSPC => self.struck.count(Fault::NoSpace),
             EDQUOT => self.struck.count(Fault::Quota),
@@ -331,6 +332,7 @@ impl World {
             self.struck.count(Fault::Eviction);
         }
         let errno = self.random.pick(&[EIO, EIO, ENOSPC, EDQUOT]);
+        let errno = if self.faults.never_full { EIO } else { errno };
         io::Error::from_raw_os_error(errno)
     }
 
