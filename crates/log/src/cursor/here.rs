@@ -174,7 +174,13 @@ impl Here {
                 }
                 Find::Frame(found) => {
                     touched.frames += 1;
-                    match self.deliver(&found, filter, next, touched, mutant!(ReaderTrustsPayloads: true, else wanted(&found.header))) {
+                    match self.deliver(
+                        &found,
+                        filter,
+                        next,
+                        touched,
+                        mutant!(ReaderTrustsPayloads: true, else wanted(&found.header)),
+                    ) {
                         Ok(Some(step)) => return Ok(Some(step)),
                         Ok(None) => {}
                         Err(e) => {
