@@ -133,7 +133,10 @@ pub(super) fn recovered(
                 all.end()
             ));
         }
-        ledger.check(&all, Excuse { damaged_past: *proven })?;
+        ledger.check(&all, Excuse { damaged_past: *proven }).map_err(|e| {
+            let left = reading::describe(&quiet, ledger.lane);
+            format!("{e}; proven {proven:?}, gaps {:?}, recovered {report:?}, on disk {left}", all.gaps)
+        })?;
         from_anywhere(&quiet, ledger, &all, random)?;
     }
     let _ = plan;

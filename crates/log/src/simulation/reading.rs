@@ -157,6 +157,12 @@ pub(super) fn from_bytes(disk: &SimDisk, ledger: &Ledger) -> Result<Option<Found
     Ok(Some((events, start)))
 }
 
+/// The lane's watermark and segments, for people.
+pub(super) fn describe(disk: &SimDisk, lane: LaneId) -> String {
+    let segments = segments(disk, lane).map(|segments| list(&segments));
+    format!("{:?}; {segments:?}", watermark(disk, lane))
+}
+
 /// The segments there are, and what each says that it follows.
 fn list(segments: &[Segment]) -> String {
     let line = |(header, bytes): &Segment| {
