@@ -259,7 +259,7 @@ impl Repair {
         survey::survey(view, &mark, &mut |_, _| {}, &mut |view, part| {
             match part {
                 Part::Orphan(_) => {}
-                Part::Hole(hole) => tasks.push(Task::Fill(hole)),
+                Part::Hole(hole) => tasks.push(Task::Fill(*hole)),
                 Part::Segment(segment) if segment.is_whole() => {
                     if indexes.is_ok() {
                         indexes = self.whole_segment(view, &segment);

@@ -26,7 +26,7 @@ use std::{io, ops::Range, sync::Arc};
 #[derive(Debug)]
 pub(crate) enum Part {
     Segment(Box<Surveyed>),
-    Hole(Hole),
+    Hole(Box<Hole>),
     /// A readable segment that the lane went around: put to use and never counted.
     Orphan(SegmentId),
 }
@@ -166,7 +166,7 @@ pub(crate) fn survey(
                 to,
                 next: header,
             };
-            each(view, Part::Hole(hole))?;
+            each(view, Part::Hole(Box::new(hole)))?;
         }
         let Some(id) = successor else { return Ok(()) };
         at = until + 1;

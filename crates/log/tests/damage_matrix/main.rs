@@ -94,7 +94,7 @@ fn check(matrix: &Matrix, harms: Vec<Harm>, at_least: usize) {
             }
         }
     }
-    println!("{cases} damaged stores");
+    eprintln!("{cases} damaged stores");
     let first: Vec<_> = wrong.iter().take(show()).cloned().collect();
     assert!(wrong.is_empty(), "{} of {cases} are not as the model says:\n{}", wrong.len(), first.join("\n"));
     assert!(cases >= at_least, "only {cases} cases");

@@ -21,7 +21,7 @@ fn segment_header(image: &mut Image, file: &str, at: usize, bytes: &[u8]) {
 fn frame_header(image: &mut Image, file: &str, last: bool, at: usize, bytes: &[u8]) {
     let file = image.get_mut(file).expect("it is there");
     let mut frames = (4096..file.len()).step_by(8).filter(|&at| file[at..].starts_with(b"FbFr"));
-    let frame = if last { frames.last() } else { frames.next() }.expect("a frame");
+    let frame = if last { frames.next_back() } else { frames.next() }.expect("a frame");
     file[frame + at..frame + at + bytes.len()].copy_from_slice(bytes);
     let position = (frame as u64).to_le_bytes();
     let crc = crc32c(crc32c(crc32c(0, &file[72..80]), &position), &file[frame + 8..frame + 96]);
