@@ -29,6 +29,8 @@ use std::{cell::Cell, io, path::Path};
 const COPIES: [u64; 2] = [0, 4096];
 /// Size of the file.
 const FILE_BYTES: usize = 8192;
+/// What a copy has to itself.
+const PAGE_BYTES: usize = FILE_BYTES / COPIES.len();
 
 /// Follows a lane's watermark, also while another process writes it.
 #[derive(Debug)]
@@ -128,9 +130,31 @@ impl WatermarkFile {
             file.allocate(FILE_BYTES as u64)?;
             file.flush()?;
         }
-        let copies = [read_or_clear(&*file, COPIES[0], seed)?, read_or_clear(&*file, COPIES[1], seed)?];
-        let written = Watermark::newer(copies[0], copies[1]);
-        Ok(WatermarkFile { file, seed, written, unwritten: None })
+        let copies = [FoundCopy::read(&*file, COPIES[0], seed)?, FoundCopy::read(&*file, COPIES[1], seed)?];
+        let written = Watermark::newer(copies[0].mark, copies[1].mark);
+        let mut watermark = WatermarkFile { file, seed, written, unwritten: None };
+        for (copy, at) in copies.into_iter().zip(COPIES) {
+            watermark.mend(&copy, at)?;
+        }
+        Ok(watermark)
+    }
+
+    /// Writes over a page that the disk cannot read, in place since readers have the file open: a write of a part
+    /// of it would otherwise fail for want of the rest.
+    fn mend(&mut self, copy: &FoundCopy, at: u64) -> io::Result<()> {
+        let Some(error) = &copy.unreadable else { return Ok(()) };
+        tracing::warn!(at, %error, "a page of a lane's watermark cannot be read: it is written anew");
+        if let Some(mark) = copy.mark.filter(|mark| self.written == Some(*mark)) {
+            // The newest copy itself was left: first to the other page, as what is written over may be torn.
+            let mark = Watermark { count: mark.count + 1, ..mark };
+            let mut page = [0; PAGE_BYTES];
+            page[..WATERMARK_BYTES].copy_from_slice(&mark.encode(self.seed));
+            self.file.write_at(&page, place(mark.count))?;
+            self.file.flush()?;
+            self.written = Some(mark);
+        }
+        self.file.write_at(&[0; PAGE_BYTES], at)?;
+        self.file.flush()
     }
 
     /// The newest there is, also if it could not be written yet.
@@ -158,8 +182,7 @@ impl WatermarkFile {
     fn write(&mut self, mut watermark: Watermark) -> io::Result<()> {
         // Of what is in the file: the newest copy there is never written over, whatever fails.
         watermark.count = self.written.map_or(0, |w| w.count) + 1;
-        let first = mutant!(OneWatermarkCopy: true, else watermark.count.is_multiple_of(2));
-        let at = if first { 0 } else { COPIES[1] };
+        let at = mutant!(OneWatermarkCopy: 0, else place(watermark.count));
         self.unwritten = Some(watermark);
         publish(|| self.file.write_at(&watermark.encode(self.seed), at))?;
         (self.written, self.unwritten) = (Some(watermark), None);
@@ -187,28 +210,45 @@ impl WatermarkFile {
     }
 }
 
-/// A copy to begin with. One that the disk cannot read is written over, in place since readers have the file
-/// open: a write of a part of its page would otherwise fail for want of the rest.
-fn read_or_clear(file: &dyn DiskFile, at: u64, seed: WatermarkSeed) -> io::Result<Option<Watermark>> {
-    let mut page = [0; FILE_BYTES / 2];
-    for tried in 1.. {
-        match file.read_exact_at(&mut page, at) {
-            // A disk may stutter: one bad answer is not enough to give the copy up.
-            Err(e) if is_unreadable(&e) && tried < TRIES => {}
-            Err(error) if is_unreadable(&error) => {
-                tracing::warn!(at, %error, "a copy of a lane's watermark cannot be read: it is written anew");
-                file.write_at(&[0; FILE_BYTES / 2], at)?;
-                file.flush()?;
-                return Ok(None);
-            }
-            read => {
-                read?;
-                break;
+/// Where the copy with this count goes.
+fn place(count: u64) -> u64 {
+    COPIES[usize::from(!count.is_multiple_of(2))]
+}
+
+/// A copy to begin with.
+struct FoundCopy {
+    mark: Option<Watermark>,
+    /// Why the disk cannot read all of its page.
+    unreadable: Option<io::Error>,
+}
+
+impl FoundCopy {
+    fn read(file: &dyn DiskFile, at: u64, seed: WatermarkSeed) -> io::Result<FoundCopy> {
+        let mut page = [0; PAGE_BYTES];
+        let unreadable = try_to_read(file, &mut page, at)?;
+        if unreadable.is_some() {
+            // The copy may have been spared by what took the rest of its page.
+            page.fill(0);
+            if try_to_read(file, &mut page[..WATERMARK_BYTES], at)?.is_some() {
+                return Ok(FoundCopy { mark: None, unreadable });
             }
         }
+        let mark = match page.first_chunk() {
+            Some(copy) => Watermark::decode(copy, seed).map_err(io::Error::other)?,
+            None => None,
+        };
+        Ok(FoundCopy { mark, unreadable })
     }
-    match page.first_chunk() {
-        Some(copy) => Watermark::decode(copy, seed).map_err(io::Error::other),
-        None => Ok(None),
+}
+
+/// Reads, and gives the error of a place that cannot be read. A disk may stutter: one bad answer is not enough.
+fn try_to_read(file: &dyn DiskFile, buffer: &mut [u8], at: u64) -> io::Result<Option<io::Error>> {
+    for tried in 1.. {
+        match file.read_exact_at(buffer, at) {
+            Err(e) if is_unreadable(&e) && tried < TRIES => {}
+            Err(e) if is_unreadable(&e) => return Ok(Some(e)),
+            read => return read.map(|()| None),
+        }
     }
+    Ok(None)
 }

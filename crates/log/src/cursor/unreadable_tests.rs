@@ -147,6 +147,32 @@ fn a_watermark_that_cannot_be_read_is_proven_by_the_frames_and_made_anew_at_the_
     }
 }
 
+/// The rest of its page is nothing, but cannot be written around.
+#[test]
+fn a_watermark_whose_page_is_bad_behind_it_still_proves_what_it_names() {
+    let whole = stopped();
+    let mut rig = Rig::open(&whole, dir(), Backend::Pwrite).expect("a healthy disk");
+    assert!(rig.store(&["proven by the watermark alone"]));
+    whole.reboot(Crash::Kill);
+    let expected = read(&whole).len();
+    let path = layout::watermark_path(&layout::lane_dir(dir(), LANE));
+    let newest = rig.recovered.segments as u64 + 1;
+    for spoilt in [&[SECTOR][..], &[4096 + SECTOR], &[SECTOR, 4096 + SECTOR]] {
+        let disk = whole.fork();
+        spoilt.iter().for_each(|&at| disk.spoil(&path, at));
+        disk.flip(&segment(newest), SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES, 1);
+        for _ in 0..2 {
+            let rig = Rig::open(&disk, dir(), Backend::Pwrite).expect("it starts all the same");
+            assert_eq!(rig.recovered.damage.len(), 1, "{spoilt:?}: {:?}", rig.recovered);
+            assert_eq!(rig.recovered.cut, None, "{spoilt:?}");
+            assert_eq!(rig.recovered.next_seq, Seq(expected as u64), "{spoilt:?}");
+            disk.reboot(Crash::Kill);
+        }
+        let copies = disk.open(&path).expect("there").read_exact_at(&mut [0; 8192], 0);
+        assert!(copies.is_ok(), "{spoilt:?}: written over");
+    }
+}
+
 #[test]
 fn sectors_that_cannot_be_read_show_in_the_servers_counters() {
     let disk = stopped();
