@@ -27,7 +27,7 @@
 
 mod build;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use build::{IndexBuilder, build, build_from, write};
 
