@@ -27,6 +27,8 @@ use std::{
 
 /// Virtual time starts here.
 const START_MS: u64 = 1_700_000_000_000;
+/// Starts that may fail on a disk on which calls fail, or which is full.
+const TRIES: usize = 3;
 /// Without this much to spare the preparer calls a disk full.
 const SPARE: u64 = 2 << 20;
 
@@ -129,31 +131,24 @@ impl Run {
         self.ledgers.up.store(false, Ordering::Relaxed);
         let faults = self.disk.faults();
         self.faults.get_or_insert(faults);
-        // Nor is it full: where recovery finds no room to carry over what nothing proves, it shows frames that may
-        // stand in the cache only.
-        let never_full = true;
-        self.disk.set_capacity(1 << 30);
-        self.full = false;
-        let honest =
-            Faults { lost_writes: 0, misdirected_writes: 0, flips: 0, unreadable: 0, never_full, ..faults };
+        let honest = Faults { lost_writes: 0, misdirected_writes: 0, flips: 0, unreadable: 0, ..faults };
         self.disk.set_faults(honest);
         let mut tries = 0;
         let node = loop {
             match Node::open(&self.disk, &self.plan, &self.clock()) {
                 Ok(node) => break node,
                 Err(e) if check::may_refuse(&self.plan, &e) => return Err(check::REFUSED.to_owned()),
-                Err(e) => {
-                    let healthy = self.disk.faults();
+                Err(e) if tries > TRIES => {
+                    return Err(format!("a healthy disk, and the log does not open: {}", reading::chain(&e)));
+                }
+                Err(_) => {
                     tries += 1;
-                    if tries > 3 && healthy.failing_calls == 0 && healthy.failing_flushes == 0 {
-                        return Err(format!(
-                            "a healthy disk, and the log does not open: {}",
-                            reading::chain(&e)
-                        ));
-                    }
-                    if tries > 3 {
-                        // It heals: now the log must open.
-                        self.disk.set_faults(Faults { failing_calls: 0, failing_flushes: 0, ..healthy });
+                    if tries > TRIES {
+                        // It heals, and somebody makes room: now the log must open.
+                        let healthy = Faults { failing_calls: 0, failing_flushes: 0, ..honest };
+                        self.disk.set_faults(healthy);
+                        self.disk.set_capacity(1 << 30);
+                        self.full = false;
                     }
                     // A process that could not open ends.
                     self.disk.reboot(Crash::Kill);

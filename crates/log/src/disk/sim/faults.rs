@@ -18,8 +18,6 @@ pub(crate) struct Faults {
     pub(crate) slow_flushes: u32,
     /// Clean pages are dropped from the cache: the next read brings what is on disk.
     pub(crate) evictions: u32,
-    /// What fails, fails with EIO and never for want of space.
-    pub(crate) never_full: bool,
     /// A power cut garbles a page that was being written: neither the old bytes nor the new ones.
     pub(crate) garbled_pages: u32,
     /// The disk says that a write is done, and did nothing. Damaging.

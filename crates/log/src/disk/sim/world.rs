@@ -155,7 +155,6 @@ impl World {
             return None;
         }
         let errno = self.random.pick(&[EIO, ENOSPC, EDQUOT]);
-        let errno = if self.faults.never_full { EIO } else { errno };
         match errno {
             ENOSPC => self.struck.count(Fault::NoSpace),
             EDQUOT => self.struck.count(Fault::Quota),
@@ -332,7 +331,6 @@ impl World {
             self.struck.count(Fault::Eviction);
         }
         let errno = self.random.pick(&[EIO, EIO, ENOSPC, EDQUOT]);
-        let errno = if self.faults.never_full { EIO } else { errno };
         io::Error::from_raw_os_error(errno)
     }
 
