@@ -344,7 +344,9 @@ impl Recovering<'_> {
             report.cut = Some(Cut { segment: header.id, position: tail.end, bytes: torn.len() as u64, copy });
         }
         // A group at most: the rest of the file's bytes are not needed any more.
-        let unproven = bytes[to_index(tail.unproven_from)..to_index(tail.end)].to_vec();
+        // Its padding may have been cut off.
+        let end = to_index(tail.end).min(bytes.len());
+        let unproven = bytes[to_index(tail.unproven_from).min(end)..end].to_vec();
         drop(stream);
         // Damaged and not torn: nothing about this file is changed.
         let cut = tail.damage.is_empty() || tail.torn.is_some();
