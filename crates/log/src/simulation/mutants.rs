@@ -2,7 +2,10 @@
 //!
 //! A mistake that goes through is a hole in the simulation, and it is the simulation that is to be mended.
 
-use super::sweep::{Broken, Tally, sweep};
+use super::{
+    invariants,
+    sweep::{Broken, Tally, sweep},
+};
 use crate::{index, mutant::Mutant};
 use std::collections::BTreeSet;
 
@@ -10,13 +13,19 @@ use std::collections::BTreeSet;
 const SEEDS: u64 = 96;
 
 /// What goes straight for a mistake that a run would seldom come upon: bits that flip in an index seldom matter to
-/// whoever reads.
+/// whoever reads, and a frame seldom strays to its own place in another segment.
 fn aimed(mutant: Mutant) -> Option<String> {
-    if mutant != Mutant::IndexUnchecked {
-        return None;
+    match mutant {
+        Mutant::IndexUnchecked => {
+            let believed = mutant.during(index::tests::believed_when_flipped);
+            believed.first().map(|byte| format!("an index whose byte {byte} is flipped is believed"))
+        }
+        Mutant::SaltReused => {
+            let taken = mutant.during(invariants::frames_of_another_segment_that_are_taken);
+            taken.first().map(|at| format!("a frame of another segment is taken at byte {at}"))
+        }
+        _ => None,
     }
-    let believed = mutant.during(index::tests::believed_when_flipped);
-    believed.first().map(|byte| format!("an index whose byte {byte} is flipped is believed"))
 }
 
 /// Goes for the mistake, then runs seed after seed with it made, until a promise is broken.
