@@ -73,7 +73,7 @@ pub(crate) struct Housekeeper {
     /// Lanes that nobody writes any more.
     pub(crate) retired: Mutex<Vec<Retired>>,
     pub(crate) ages: Mutex<Ages>,
-    /// Held by whoever raises a lane's floor.
+    /// Held by whoever raises a lane's floor and removes what lies below it.
     pub(crate) floors: Mutex<()>,
     /// The log is closing: what can be left to the next start is.
     pub(crate) closing: AtomicBool,

@@ -100,6 +100,11 @@ impl Housekeeper {
 
     /// Removes a lane's oldest segment.
     fn remove(&self, lane: &Lane, info: SegmentInfo) -> bool {
+        // Whoever comes second must not raise a floor that the first has raised further, and then lost.
+        let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        if lane.segments.lock().first().is_none_or(|oldest| oldest.id > info.id) {
+            return true;
+        }
         let dir = self.lane_dir(lane.id);
         let path = layout::segment_path(&dir, info.id);
         let next = lane.segments.lock().iter().find(|next| next.id > info.id).map(|next| next.id);
@@ -152,9 +157,8 @@ impl Housekeeper {
         }
     }
 
-    /// Says that the lane begins there from now on, if it began before.
+    /// Says that the lane begins there from now on, if it began before. For who holds `floors`.
     fn raise_floor(&self, lane: &Lane, floor: Floor) -> io::Result<()> {
-        let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let (dir, seed) = (self.lane_dir(lane.id), self.seed(lane)?);
         match Floor::read(&*self.disk, &dir, seed)? {
             // The try that put it there may have failed before its name was durable.
@@ -165,6 +169,7 @@ impl Housekeeper {
 
     /// Where no floor is known: what is there now is where the lane begins. Else what should be there is missed.
     pub(crate) fn adopt_floor(&self, lane: &Lane) {
+        let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = match lane.segments.lock().first() {
             Some(oldest) => Floor::of(oldest),
             None if lane.counters.next_seq.now() == 0 => Floor::FIRST,
@@ -175,12 +180,9 @@ impl Housekeeper {
             return;
         }
         let dir = self.lane_dir(lane.id);
-        let known = self.seed(lane).and_then(|seed| {
-            let _one_at_a_time = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-            match Floor::read(&*self.disk, &dir, seed)? {
-                None => oldest.put(&*self.disk, &dir, seed).map(|()| oldest),
-                Some(floor) => Ok(floor),
-            }
+        let known = self.seed(lane).and_then(|seed| match Floor::read(&*self.disk, &dir, seed)? {
+            None => oldest.put(&*self.disk, &dir, seed).map(|()| oldest),
+            Some(floor) => Ok(floor),
         });
         match known {
             Err(error) => {
