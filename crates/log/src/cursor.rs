@@ -149,10 +149,12 @@ impl Cursor {
             return Ok(true);
         }
         let ids = self.view.segments()?;
-        match self.view.successor(&ids, id, mark.segment)? {
-            Some(successor) => here.complete(&mark, Some(&successor), &self.view.dir)?,
-            None => here.complete(&mark, None, &self.view.dir)?,
-        }
+        let successor = self.view.successor(&ids, id, mark.segment)?;
+        // Retention took it and the one that says where it ends: a failed flush may have left behind that what
+        // never counted. Sure is what was seen of it; the rest is gone like what follows.
+        let taken = !ids.contains(&id) && successor.as_ref().is_none_or(|s| !s.goal.exact);
+        let seen = self.mark.filter(|old| taken && old.segment == id).map(|old| old.end);
+        here.complete(&mark, successor.as_ref(), seen, &self.view.dir)?;
         self.mark = Some(mark);
         Ok(true)
     }
@@ -171,6 +173,10 @@ impl Cursor {
             None => self.first(&ids, mark.segment)?,
         };
         let Some(id) = chosen else {
+            if self.view.segments()? != ids {
+                // Retention has been at work since the listing, or the lane went on.
+                return Ok(Opened::Again);
+            }
             // Up to the watermark there is no segment that can be read. When there is none at all and a later
             // one was begun, the lane rolled on, idle, and retention took the rest.
             let reason = match ids.first() {
@@ -200,6 +206,10 @@ impl Cursor {
             return self.open(id, durable, &mark, true, None);
         }
         let successor = self.view.successor(&ids, id, mark.segment)?;
+        if successor.as_ref().is_none_or(|s| !s.goal.exact) && self.view.segments()? != ids {
+            // The one that says where it ends may have gone since the listing.
+            return Ok(Opened::Again);
+        }
         let goal = match (successor, &index) {
             (Some(Successor { goal, .. }), _) if goal.exact => goal,
             // The index was made of the whole segment: it knows what its neighbours do not.

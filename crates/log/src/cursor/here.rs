@@ -71,14 +71,16 @@ impl Here {
         self.bytes.extend(limit, true).map_err(ReadError::of("read the length of a segment in", dir))
     }
 
-    /// The watermark has moved past this segment.
+    /// The watermark has moved past this segment; `seen` is where it ends if only so much of it is sure.
     pub(super) fn complete(
         &mut self,
         mark: &Durable,
         successor: Option<&Successor>,
+        seen: Option<u64>,
         dir: &Path,
     ) -> Result<(), ReadError> {
         let Some(limit) = mark.limit(self.id()) else { return Ok(()) };
+        let limit = seen.map_or(limit, |end| limit.at_most(end));
         let open = Goal { lsn: Lsn(u64::MAX), seq: Seq(u64::MAX), prev_crc: 0, exact: false };
         self.complete_at(limit, successor.map_or(open, |s| s.goal), successor.and_then(|s| s.failed_end), dir)
     }

@@ -400,6 +400,7 @@ fn whatever_flushes_fail_meanwhile_each_append_has_one_end() {
         run(&disk, &TempDir::new().unwrap(), backend(seed), seed, &mut happened, || sim.set_faults(faults));
     }
     println!("{happened:?}");
-    let Happened { stored, failed, dropped, failed_flushes, .. } = happened;
-    assert!(stored > 0 && dropped > 0 && failed > 0 && failed_flushes > 0, "{happened:?}");
+    // Whether an append fails for good or goes to the next segment is the threads' luck.
+    let Happened { stored, dropped, failed_flushes, .. } = happened;
+    assert!(stored > 0 && dropped > 0 && failed_flushes > 0, "{happened:?}");
 }

@@ -19,7 +19,10 @@ impl ReadMap for SimReadMap {
         let len = usize::try_from(self.0.len()?).unwrap_or(usize::MAX);
         let end = range.end.min(limit.bytes()).min(len);
         let start = range.start.min(end);
-        Ok(Arc::new(SimView { node: self.0.readable(start..end)?, range: start..end }))
+        let node = self.0.readable(start..end)?;
+        // Its unused end may have been given back just now.
+        let end = end.min(node.bytes.len());
+        Ok(Arc::new(SimView { range: start.min(end)..end, node }))
     }
 
     fn expect_sequential(&self) {}
