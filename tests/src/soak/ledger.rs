@@ -261,13 +261,15 @@ impl Ledger {
     }
 
     /// Checks every event that is left, after [`Reader::Last`] saw all there is: what was acknowledged is there or
-    /// was taken by retention after the follower saw it, and what is there every reader saw.
+    /// was taken by retention after the follower saw it, or is one of the `missed` that a gap told the follower of;
+    /// and what is there every reader saw.
     ///
     /// # Errors
     /// The first event that is not as it must be.
     pub(crate) fn close(
         &self,
         floors: &Floors,
+        missed: u64,
         excused: impl Fn(Reader, Place) -> bool,
     ) -> Result<Closing, String> {
         let inner = self.lock();
@@ -276,10 +278,16 @@ impl Ledger {
             for (i, slot) in chunk.slots.iter().enumerate() {
                 let id = base * CHUNK as u64 + i as u64;
                 let Some(place) = slot.place() else {
-                    if slot.fate() == Fate::Acknowledged {
-                        return Err(format!("event {id} was acknowledged, and no reader ever saw it"));
+                    if slot.fate() != Fate::Acknowledged {
+                        closing.absent += 1;
+                    } else if closing.unseen < missed {
+                        closing.unseen += 1;
+                    } else {
+                        return Err(format!(
+                            "event {id} was acknowledged, and no reader ever saw it; the follower was told of {missed} \
+                             that retention took before it came to them"
+                        ));
                     }
-                    closing.absent += 1;
                     continue;
                 };
                 let expired = floors.get(&place.lane).is_some_and(|floor| place.seq < *floor);
@@ -314,6 +322,8 @@ pub(crate) struct Closing {
     pub expired: u64,
     /// Not acknowledged, and not there.
     pub absent: u64,
+    /// Acknowledged, and taken by retention before any reader came to them, as a gap told the follower.
+    pub unseen: u64,
 }
 
 fn slot(chunks: &mut BTreeMap<u64, Chunk>, id: u64) -> Option<&mut Slot> {
@@ -341,7 +351,7 @@ mod tests {
     }
 
     fn close(ledger: &Ledger, floor: u64) -> Result<Closing, String> {
-        ledger.close(&Floors::from([(2, floor)]), |_, _| false)
+        ledger.close(&Floors::from([(2, floor)]), 0, |_, _| false)
     }
 
     #[test]
@@ -377,7 +387,7 @@ mod tests {
         let ledger = one();
         all_see(&ledger, &[Reader::Follower, Reader::Last]);
         assert!(close(&ledger, 7).is_err(), "the resumer missed it");
-        assert!(ledger.close(&Floors::from([(2, 7)]), |reader, _| reader == Reader::Resumer).is_ok());
+        assert!(ledger.close(&Floors::from([(2, 7)]), 0, |reader, _| reader == Reader::Resumer).is_ok());
         let ledger = one();
         all_see(&ledger, &[Reader::Follower, Reader::Resumer, Reader::Last]);
         assert!(close(&ledger, 8).is_err(), "retention took it, and it is still read");

@@ -51,7 +51,7 @@ pub(crate) fn reckon(world: &Arc<World>, follower: Follower) -> Result<(), Strin
             last.missed()
         ));
     }
-    let closing = world.ledger.close(&floors, |reader, place| match reader {
+    let closing = world.ledger.close(&floors, followed.missed(), |reader, place| match reader {
         Reader::Resumer => resumed.excuses(place),
         _ => followed.excuses(place),
     })?;
