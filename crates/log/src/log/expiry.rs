@@ -2,7 +2,7 @@
 
 use super::tests::{block_on, config, copy_dir, store, wait_until};
 use crate::{
-    Clock, Filter, Log, LogConfig, Retention, Step, Submitter,
+    Clock, Filter, Gap, GapReason, Log, LogConfig, Retention, Step, Submitter,
     lane::rig::{NOW_MS, append},
     layout,
 };
@@ -157,6 +157,13 @@ fn lanes_that_are_no_longer_written_are_read_expire_whole_and_go_on_when_they_ar
     hand.set(NOW_MS + 40 * MINUTE);
     wait_until_expired(&log, 3);
     assert_eq!([0, 1, 2].map(|lane| count(&log, lane)), [0, 0, 0]);
+    for lane in [0, 1, 2].map(LaneId) {
+        let mut cursor = log.store().unwrap().cursor(lane, Seq(0), Filter::default()).unwrap();
+        let step = cursor.next().unwrap();
+        let Some(Step::Gap(gap)) = step else { panic!("nothing follows, and no gap says so: {step:?}") };
+        assert_eq!(gap, Gap { lane, from: Seq(0), to: Seq(1), reason: GapReason::Retention });
+        assert!(cursor.next().unwrap().is_none());
+    }
     let segments = || log.stats().lanes.iter().map(|lane| lane.segments).collect::<Vec<_>>();
     assert_eq!(segments(), [1, 1, 1], "each says where it stands");
     log.run_retention();

@@ -4,7 +4,7 @@ use super::{
     Common, Done, Failure,
     select::{Owners, Select},
 };
-use forebay_log::{Cursor, Gap, Step};
+use forebay_log::{Cursor, Gap, GapReason, Step};
 use forebay_record::{LaneId, Position, Seq};
 use std::collections::HashMap;
 
@@ -28,11 +28,14 @@ impl Cat {
         let mut out = common.out();
         let mut lines = Vec::new();
         for lane in lanes.into_iter().filter(|&lane| self.select.reads(lane)) {
-            let start = from.get(&lane).copied().unwrap_or(Seq(0));
+            let (start, begin) = match from.get(&lane) {
+                Some(&seq) => (seq, Begin::WhereAsked),
+                None => (Seq(0), Begin::WhereItBegins),
+            };
             let mut cursor = store.cursor(lane, start, self.select.filter(&owners))?;
             // What is stored meanwhile is the next reader's: a busy lane ends too.
             let end = store.durable(lane)?.seq;
-            while print_next(&mut cursor, lane, &self.select, &owners, out.json, Some(end), &mut lines)? {
+            while print_next(&mut cursor, begin, &self.select, &owners, out.json, Some(end), &mut lines)? {
                 out.bytes(&lines)?;
                 lines.clear();
             }
@@ -41,19 +44,31 @@ impl Cat {
     }
 }
 
+/// Where a lane is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Where the lane begins now, wherever that is.
+    WhereItBegins,
+    /// Where a reader goes on: whatever is missing from there on, that reader misses.
+    WhereAsked,
+}
+
 /// Appends the next frame's records to `lines`; false if the lane has no more now, or none before `end`.
 pub(crate) fn print_next(
     cursor: &mut Cursor,
-    lane: LaneId,
+    begin: Begin,
     select: &Select,
     owners: &Owners,
     json: bool,
     end: Option<Seq>,
     lines: &mut Vec<u8>,
 ) -> Result<bool, Failure> {
+    let lane = cursor.position().lane;
     match cursor.next()? {
         None => return Ok(false),
-        Some(Step::Gap(gap)) => report_gap(&gap),
+        // To stderr: stdout holds records and nothing else.
+        Some(Step::Gap(gap)) if is_missed(&gap, begin) => eprintln!("warning: {gap} (not shown)"),
+        Some(Step::Gap(_)) => {}
         Some(Step::Frame(frame)) => {
             if end.is_some_and(|end| frame.header().first_seq >= end) {
                 return Ok(false);
@@ -68,12 +83,10 @@ pub(crate) fn print_next(
     Ok(true)
 }
 
-/// Gaps go to stderr: stdout holds records and nothing else. A gap at the start of a lane that retention
-/// made is how every old store looks, and not worth a word.
-fn report_gap(gap: &Gap) {
-    if !(gap.from == Seq(0) && gap.reason == forebay_log::GapReason::Retention) {
-        eprintln!("warning: {gap} (not shown)");
-    }
+/// A gap at the start of a lane that retention made is how every old store looks: not worth a word to those who
+/// read it from where it begins, and all that is to be said to those who were to go on there.
+fn is_missed(gap: &Gap, begin: Begin) -> bool {
+    begin == Begin::WhereAsked || gap.from != Seq(0) || gap.reason != GapReason::Retention
 }
 
 fn starts(from: &[Position], lanes: &[LaneId]) -> Result<HashMap<LaneId, Seq>, Failure> {
@@ -89,4 +102,23 @@ fn starts(from: &[Position], lanes: &[LaneId]) -> Result<HashMap<LaneId, Seq>, F
         }
     }
     Ok(from.iter().map(|p| (p.lane, p.seq)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_retention_took_from_the_start_is_told_to_those_who_go_on_there() {
+        let gap = |from, reason| Gap { lane: LaneId(2), from: Seq(from), to: Seq(9), reason };
+        for (gap, begin, told) in [
+            (gap(0, GapReason::Retention), Begin::WhereItBegins, false),
+            (gap(0, GapReason::Retention), Begin::WhereAsked, true),
+            (gap(5, GapReason::Retention), Begin::WhereItBegins, true),
+            (gap(0, GapReason::Damage), Begin::WhereItBegins, true),
+            (gap(0, GapReason::Loss), Begin::WhereItBegins, true),
+        ] {
+            assert_eq!(is_missed(&gap, begin), told, "{gap:?} {begin:?}");
+        }
+    }
 }

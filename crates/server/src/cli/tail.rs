@@ -2,7 +2,7 @@
 
 use super::{
     Common, Done, Failure,
-    cat::print_next,
+    cat::{Begin, print_next},
     select::{Owners, Select},
 };
 use forebay_log::{Cursor, Step, Store};
@@ -67,8 +67,10 @@ impl Tail {
                     }
                 }
             }
-            for (&lane, cursor) in &mut cursors {
-                while print_next(cursor, lane, &self.select, &owners, out.json, None, &mut lines)? {
+            for cursor in cursors.values_mut() {
+                // Also of a lane that came to be while it follows: it begins where this reader goes on.
+                let begin = Begin::WhereAsked;
+                while print_next(cursor, begin, &self.select, &owners, out.json, None, &mut lines)? {
                     out.bytes(&lines)?;
                     lines.clear();
                 }
