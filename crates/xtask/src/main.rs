@@ -39,7 +39,7 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
 `simulate` lets the log crash at every step of run after run, on a simulated disk with every fault, for M minutes (10)
 with seeds from N on or from anywhere; with --seed that one again; with --mutants each known mistake until it is caught.
 `soak` runs the release binary for M minutes under load, restarts, kills, full disks and clock jumps, and checks every
-event; the seed is printed.
+event; the seed is printed. The step e2e does so for half a minute.
 `power-cut` runs the log on disks that record every write, cuts their power for M minutes and checks every event; the
 seed is printed. The step e2e does so for some two minutes.
 The end-to-end steps install Debian packages and mount loop devices: they need root.

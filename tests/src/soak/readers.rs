@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::World;
 use super::ledger::{Floors, Reader};
 use super::line::{self, DAYS, Gap, Line, Place, lane_name, lane_of_name};
 use super::random::Random;
+use super::{World, lock};
 use crate::{Json, Request, cli};
 
 /// How long a gap's warning may be behind the record after it: it comes by another pipe.
@@ -51,49 +51,56 @@ impl Track {
         self.gaps.iter().any(|gap| gap.lane == place.lane && (gap.from..gap.to).contains(&place.seq))
     }
 
-    fn check_gap(gap: &Gap) -> Result<(), String> {
-        if gap.reason == "retention" && gap.from < gap.to {
-            return Ok(());
-        }
-        Err(format!("a gap that retention did not make: {gap:?}"))
-    }
-
     /// Goes on to a record, waiting for the warning of a gap before it.
     fn step(&mut self, place: Place, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
         self.step_within(WARNED_WITHIN, place, warned)
     }
 
     fn step_within(&mut self, limit: Duration, place: Place, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
-        let next = self.next.entry(place.lane).or_insert(0);
-        if place.seq != *next {
-            let until = Instant::now() + limit;
-            let fits = |gap: &Gap| gap.lane == place.lane && gap.from == *next && gap.to == place.seq;
-            // The gap that a lane starts with is how every old store looks: readers are not told of it.
-            if *next > 0 {
-                loop {
-                    let mut gaps = warned.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(at) = gaps.iter().position(fits) {
-                        let gap = gaps.swap_remove(at);
-                        Track::check_gap(&gap)?;
-                        self.gaps.push(gap);
-                        break;
-                    }
-                    if Instant::now() > until {
-                        return Err(format!(
-                            "after {}:{next} comes {place}, and no gap says so",
-                            lane_name(place.lane)
-                        ));
-                    }
-                    drop(gaps);
-                    thread::sleep(Duration::from_millis(5));
-                }
-            } else {
-                let gap = Gap { lane: place.lane, from: 0, to: place.seq, reason: "retention".to_owned() };
-                self.gaps.push(gap);
+        let until = Instant::now() + limit;
+        while self.next_of(place.lane) != place.seq {
+            let late = Instant::now() > until;
+            self.settle(warned)?;
+            let next = self.next_of(place.lane);
+            if next > place.seq || (late && next < place.seq) {
+                return Err(format!(
+                    "after {}:{next} comes {place}, and no gap says so",
+                    lane_name(place.lane)
+                ));
+            }
+            if next < place.seq {
+                thread::sleep(Duration::from_millis(5));
             }
         }
-        *next = place.seq + 1;
+        self.next.insert(place.lane, place.seq + 1);
         Ok(())
+    }
+
+    fn next_of(&self, lane: u16) -> u64 {
+        self.next.get(&lane).copied().unwrap_or(0)
+    }
+
+    /// Goes on over every gap that it was told of and has come to, whether or not a record follows.
+    fn settle(&mut self, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
+        let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(at) = warned.iter().position(|gap| gap.from == self.next_of(gap.lane)) {
+            let gap = warned.swap_remove(at);
+            if gap.reason != "retention" || gap.from >= gap.to {
+                return Err(format!("a gap that retention did not make: {gap:?}"));
+            }
+            self.next.insert(gap.lane, gap.to);
+            self.gaps.push(gap);
+        }
+        Ok(())
+    }
+
+    /// As [`Track::settle`], of a reader that has come to its end: it came to every gap.
+    fn settle_all(&mut self, warned: &Mutex<Vec<Gap>>) -> Result<(), String> {
+        self.settle(warned)?;
+        match warned.lock().unwrap_or_else(PoisonError::into_inner).first() {
+            None => Ok(()),
+            Some(gap) => Err(format!("told of {gap:?} where the next record was {}", self.next_of(gap.lane))),
+        }
     }
 }
 
@@ -116,11 +123,7 @@ fn read_lines(
             Err(e) => return Err(format!("{reader:?}: {e}")),
         }
         let line = Line::parse(&text).map_err(|e| format!("{reader:?}: {e}"))?;
-        track
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .step(line.place, warned)
-            .map_err(|e| format!("{reader:?}: {e}"))?;
+        lock(track).step(line.place, warned).map_err(|e| format!("{reader:?}: {e}"))?;
         let owner = world.owner_of(line.token);
         let owner = owner.ok_or_else(|| format!("{reader:?}: a token that nobody sent: {line:?}"))?;
         world.ledger.seen(reader, line.place, owner, line.id)?;
@@ -155,6 +158,7 @@ pub(crate) struct Follower {
     world: Arc<World>,
     child: Child,
     reading: Option<JoinHandle<()>>,
+    warned: Arc<Mutex<Vec<Gap>>>,
 }
 
 impl Follower {
@@ -165,11 +169,11 @@ impl Follower {
     pub(crate) fn start(world: &Arc<World>) -> Result<Follower, String> {
         let mut child = spawn(&world.data_dir, &["log", "tail", "-n", "0", "-f"])?;
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let warned = Arc::default();
+        let warned = Arc::<Mutex<Vec<Gap>>>::default();
         let rest = read_warnings(stderr, Arc::clone(&warned));
-        let (world, shared) = (Arc::clone(world), Arc::clone(world));
+        let (world, shared, told) = (Arc::clone(world), Arc::clone(world), Arc::clone(&warned));
         let reading = thread::spawn(move || {
-            let read = read_lines(&world, Reader::Follower, &world.followed, stdout, &warned);
+            let read = read_lines(&world, Reader::Follower, &world.followed, stdout, &told);
             let rest = rest.join().unwrap_or_default();
             match read {
                 Err(what) => world.fail(what),
@@ -177,7 +181,7 @@ impl Follower {
                 Ok(count) => world.fail(format!("the follower ended after {count} records: {rest}")),
             }
         });
-        Ok(Follower { world: shared, child, reading: Some(reading) })
+        Ok(Follower { world: shared, child, reading: Some(reading), warned })
     }
 
     /// Ends it once it has seen everything up to these.
@@ -187,19 +191,18 @@ impl Follower {
     pub(crate) fn finish(self, ends: &BTreeMap<u16, u64>) -> Result<(), String> {
         let until = Instant::now() + Duration::from_secs(60);
         let behind = || {
-            let track = self.world.followed.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = |lane| track.next.get(lane).copied().unwrap_or(0);
-            ends.iter()
-                .find(|(lane, end)| next(lane) < **end)
-                .map(|(lane, end)| Place { lane: *lane, seq: *end })
+            let mut track = lock(&self.world.followed);
+            track.settle(&self.warned)?;
+            let behind = ends.iter().find(|(lane, end)| track.next_of(**lane) < **end);
+            Ok::<_, String>(behind.map(|(lane, end)| Place { lane: *lane, seq: *end }))
         };
-        while let Some(end) = behind() {
+        while let Some(end) = behind()? {
             if Instant::now() > until || self.world.failed().is_some() {
                 return Err(format!("the follower never comes to the end {end}"));
             }
             thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
+        lock(&self.world.followed).settle_all(&self.warned)
     }
 }
 
@@ -214,20 +217,22 @@ impl Drop for Follower {
     }
 }
 
-/// One `log cat --from`, from where the track stands to what is there now.
+/// One `log cat --from`, from where the track stands to what is there now. Every lane is named, so that it is told
+/// of all it misses, also of one that retention emptied before it ever came there.
 ///
 /// # Errors
 /// Whatever it reads that it may not.
 pub(crate) fn read_on(world: &World, reader: Reader, track: &Mutex<Track>) -> Result<u64, String> {
+    let lanes = bounds(world)?.0;
     let from: Vec<String> = {
-        let track = track.lock().unwrap_or_else(PoisonError::into_inner);
-        track.next.iter().map(|(lane, seq)| format!("--from={}:{seq}", lane_name(*lane))).collect()
+        let track = lock(track);
+        lanes.keys().map(|&lane| format!("--from={}:{}", lane_name(lane), track.next_of(lane))).collect()
     };
     let mut args = vec!["log", "cat"];
     args.extend(from.iter().map(String::as_str));
     let mut child = spawn(&world.data_dir, &args)?;
     let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-    let warned = Arc::default();
+    let warned = Arc::<Mutex<Vec<Gap>>>::default();
     let rest = read_warnings(stderr, Arc::clone(&warned));
     let read = read_lines(world, reader, track, stdout, &warned);
     if read.is_err() {
@@ -239,6 +244,7 @@ pub(crate) fn read_on(world: &World, reader: Reader, track: &Mutex<Track>) -> Re
     if !status.success() {
         return Err(format!("`log cat {args:?}` ended with {status}: {rest}"));
     }
+    lock(track).settle_all(&warned).map_err(|e| format!("{reader:?}: {e}"))?;
     Ok(count)
 }
 
@@ -301,7 +307,7 @@ pub(crate) fn bounds(world: &World) -> Result<(Floors, BTreeMap<u16, u64>), Stri
 
 fn retire(world: &World) -> Result<(), String> {
     let (floors, _) = bounds(world)?;
-    let resumed = world.resumed.lock().unwrap_or_else(PoisonError::into_inner);
+    let resumed = lock(&world.resumed);
     world.ledger.retire(&floors, |place| resumed.excuses(place));
     Ok(())
 }
@@ -388,20 +394,41 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_up_by_one_or_over_a_gap_that_retention_made() {
+    fn a_reader_goes_up_by_one_or_over_gaps_that_retention_made() {
         assert_eq!(steps(&[], &[0, 1, 2]).expect("in order").missed(), 0);
-        assert_eq!(steps(&[], &[40, 41]).expect("an old store").missed(), 40);
+        assert_eq!(steps(&[gap(0, 40, "retention")], &[40, 41]).expect("an old store").missed(), 40);
         let track = steps(&[gap(2, 9, "retention")], &[0, 1, 9]).expect("a gap says so");
         assert_eq!((track.gaps(), track.missed()), (1, 7));
         assert!(track.excuses(Place { lane: 1, seq: 8 }) && !track.excuses(Place { lane: 1, seq: 9 }));
+        let two = [gap(5, 9, "retention"), gap(2, 5, "retention")];
+        assert_eq!(steps(&two, &[0, 1, 9]).expect("one behind the other").missed(), 7);
     }
 
     #[test]
     fn it_never_goes_back_nor_over_what_no_gap_or_another_gap_says() {
-        for seqs in [&[0, 0][..], &[0, 2], &[0, 1, 9]] {
+        for seqs in [&[0, 0][..], &[0, 2], &[0, 1, 9], &[40]] {
             assert!(steps(&[], seqs).is_err(), "{seqs:?}");
         }
-        assert!(steps(&[gap(2, 8, "retention")], &[0, 1, 9]).is_err(), "it ends elsewhere");
+        for (from, to) in [(2, 8), (2, 10), (3, 9)] {
+            assert!(steps(&[gap(from, to, "retention")], &[0, 1, 9]).is_err(), "{from}..{to}");
+        }
         assert!(steps(&[gap(2, 9, "damage")], &[0, 1, 9]).is_err(), "nothing is damaged here");
+    }
+
+    #[test]
+    fn a_lane_that_retention_emptied_whole_is_a_gap_though_nothing_follows() {
+        let at = Place { lane: 1, seq: 6 };
+        for (seqs, from) in [(&[][..], 0), (&[0, 1], 2)] {
+            let mut track = steps(&[], seqs).expect("in order");
+            track.settle_all(&Mutex::new(vec![gap(from, 7, "retention")])).expect("it fits");
+            assert!(track.excuses(at), "{from}");
+            assert_eq!(track.next(), &BTreeMap::from([(1, 7)]), "it goes on behind it");
+        }
+        let mut track = steps(&[], &[0, 1]).expect("in order");
+        assert!(
+            track.settle_all(&Mutex::new(vec![gap(0, 7, "retention")])).is_err(),
+            "it has read two of them"
+        );
+        assert!(!track.excuses(at));
     }
 }
