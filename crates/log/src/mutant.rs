@@ -85,8 +85,10 @@ mod active {
         FailedGroupCounted,
         /// After a failed flush the writer goes on in the same segment.
         FailedSegmentWrittenOn,
-        /// A failed segment's successor does not say where that one ends.
-        FailedEndNotTold,
+        /// A failed segment's successor does not say where that one ends, and it is not cut there.
+        FailedEndNowhere,
+        /// A failed segment is not cut where it ends: its successor's header is all that says it.
+        FailedEndNotCut,
         /// A commit whose last try failed is acknowledged all the same.
         FailureAcknowledged,
         /// Housekeeping gives back a page too much of a closed segment.

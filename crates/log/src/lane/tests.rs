@@ -69,10 +69,10 @@ fn nothing_counts_as_stored_when_its_flush_failed_and_it_goes_to_a_fresh_segment
 fn appends_fail_when_fresh_segments_fail_too_and_later_ones_do_not() {
     let (dir, disk, mut rig) = start(Backend::Pwrite);
     assert!(rig.store(&["a"]));
-    // The flush of the group, then both fresh segments': prepared with two flushes each (one step of zeros
-    // and the header), then their group.
+    // The flush of the group, then the fresh segment's: prepared with one step of zeros, begun with the cut of the
+    // failed one and the header, and then the group.
     disk.fail_flush(disk.flushes() + 1);
-    disk.fail_flush(disk.flushes() + 4);
+    disk.fail_flush(disk.flushes() + 5);
     assert!(!rig.store(&["lost"]));
     assert!(rig.store(&["b"]));
     assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));

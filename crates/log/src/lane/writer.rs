@@ -6,10 +6,13 @@
 //! # Invariants
 //! * `durable` only moves after a flush that covers it returned `Ok`; nothing counts as stored before.
 //! * After a failed flush nothing more is written to that segment. What it did not take goes, with the same
-//!   lsns and sequences, to a fresh segment whose header says where the failed one ends, or fails.
+//!   lsns and sequences, to a fresh segment whose header says where the failed one ends, or fails. The fresh one is
+//!   begun when the failed one durably ends there itself.
 //! * A segment always has room for its seal.
 //! * While the disk fails, one batch or one probe costs at most two fresh segments, and leaves none behind.
 
+#[cfg(test)]
+pub(crate) mod ending_tests;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use trouble::Remains;
 
 /// Where a writer gets its segments from.
 pub(crate) trait SegmentSource: Send {
@@ -106,6 +110,8 @@ pub(crate) struct Writer {
     unproven: bool,
     /// Why the last try to make something durable failed; `None` once one did not.
     failure: Option<Arc<str>>,
+    /// What failed flushes have left, to be cleared before the next segment is begun.
+    remains: Vec<Remains>,
     /// Reused by every commit.
     parts: Vec<Part>,
 }
@@ -157,6 +163,7 @@ impl Writer {
             tip,
             unproven: false,
             failure: None,
+            remains: Vec::new(),
             parts: Vec::new(),
         }
     }

@@ -351,8 +351,10 @@ impl Recovering<'_> {
         // Damaged and not torn: nothing about this file is changed.
         let cut = tail.damage.is_empty() || tail.torn.is_some();
         if cut {
-            // Before anything is carried over: on a full disk this makes the room for it.
+            // Before anything is carried over: on a full disk this makes the room for it. And for good: what is torn
+            // must not come back behind frames that stand elsewhere then.
             file.set_len(tail.end).map_err(failed("cut"))?;
+            file.flush().map_err(failed("flush"))?;
         }
         let carried = mutant!(TailNotCarried: None, else self.carry(&unproven, header, &tail, newest)?);
         let end = if carried.is_some() { tail.unproven_from } else { tail.end };

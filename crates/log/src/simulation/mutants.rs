@@ -6,14 +6,15 @@ use super::{
     invariants,
     sweep::{Broken, Tally, sweep},
 };
-use crate::{index, mutant::Mutant};
+use crate::{index, lane::writer::ending_tests, mutant::Mutant};
 use std::collections::BTreeSet;
 
 /// Seeds that a mistake may survive, at most.
 const SEEDS: u64 = 96;
 
 /// What goes straight for a mistake that a run would seldom come upon: bits that flip in an index seldom matter to
-/// whoever reads, and a frame seldom strays to its own place in another segment.
+/// whoever reads, a frame seldom strays to its own place in another segment, and a header is seldom damaged just behind
+/// a failed flush.
 fn aimed(mutant: Mutant) -> Option<String> {
     match mutant {
         Mutant::IndexUnchecked => {
@@ -24,6 +25,7 @@ fn aimed(mutant: Mutant) -> Option<String> {
             let taken = mutant.during(invariants::frames_of_another_segment_that_are_taken);
             taken.first().map(|at| format!("a frame of another segment is taken at byte {at}"))
         }
+        Mutant::FailedEndNotCut => mutant.during(ending_tests::read_behind_the_end),
         _ => None,
     }
 }
@@ -78,7 +80,8 @@ caught! {
     the_suite_catches_groups_share_a_page: GroupsShareAPage near 2,
     the_suite_catches_failed_group_counted: FailedGroupCounted near 2,
     the_suite_catches_failed_segment_written_on: FailedSegmentWrittenOn near 0,
-    the_suite_catches_failed_end_not_told: FailedEndNotTold near 2,
+    the_suite_catches_failed_end_nowhere: FailedEndNowhere near 2,
+    the_suite_catches_failed_end_not_cut: FailedEndNotCut near 2,
     the_suite_catches_failure_acknowledged: FailureAcknowledged near 8,
     the_suite_catches_trimmed_short: TrimmedShort near 2,
     the_suite_catches_retention_takes_the_newest: RetentionTakesTheNewest near 6,

@@ -20,8 +20,8 @@ pub(super) struct Inode {
     len_dirty: bool,
     /// Sectors that the disk cannot read.
     pub(super) unreadable: Vec<usize>,
-    /// The life of the process in which a flush of this file failed.
-    pub(super) failed_in: Option<u64>,
+    /// The life of the process in which a flush of this file failed, and the first byte that it was of.
+    failed: Option<(u64, usize)>,
 }
 
 impl Inode {
@@ -71,7 +71,20 @@ impl Inode {
         self.mark(sectors);
     }
 
+    /// A flush of these sectors failed.
+    pub(super) fn fail(&mut self, life: u64, sectors: &[usize]) {
+        let first = sectors.first().map_or(self.bytes.len(), |sector| sector * SECTOR);
+        let before = self.failed.filter(|(when, _)| *when == life).map_or(first, |(_, at)| at);
+        self.failed = Some((life, first.min(before)));
+    }
+
+    /// Has a flush failed in this life of bytes that are still there?
+    pub(super) fn has_failed(&self, life: u64) -> bool {
+        self.failed.is_some_and(|(when, _)| when == life)
+    }
+
     pub(super) fn set_len(&mut self, len: usize) {
+        self.failed = self.failed.filter(|(_, at)| len > *at);
         self.len_dirty |= self.bytes.len() != len;
         self.bytes.resize(len, 0);
         let sectors = len.div_ceil(SECTOR);
@@ -175,7 +188,7 @@ impl Inode {
         self.bytes.clone_from(&self.durable);
         self.dirty.clear();
         self.len_dirty = false;
-        self.failed_in = None;
+        self.failed = None;
         (lost, spoilt)
     }
 

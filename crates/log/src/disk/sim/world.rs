@@ -325,7 +325,7 @@ impl World {
             }
         }
         let dropped = may_drop && random.below(4) == 0 && node.evict();
-        node.failed_in = Some(life);
+        node.fail(life, dirty);
         self.random = random;
         if dropped {
             self.struck.count(Fault::Eviction);
@@ -387,9 +387,10 @@ impl World {
     }
 
     /// Nothing may be written to a file, or flushed, once a flush of it has failed: the next success means
-    /// nothing. The watermark file is the exception: nothing rests on its flush.
+    /// nothing. Unless all that it was of has been cut off. The watermark file is the exception: nothing rests on its
+    /// flush.
     fn watch_retries(&mut self, inode: u64) {
-        if self.inodes[&inode].failed_in != Some(self.life) {
+        if !self.inodes[&inode].has_failed(self.life) {
             return;
         }
         let path = self.names.iter().find(|(_, named)| **named == inode).map(|(path, _)| path.clone());

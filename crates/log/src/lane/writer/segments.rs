@@ -1,7 +1,7 @@
 //! How a writer comes to its segments, and leaves them: begin, seal, roll, close.
 
 use super::{Active, ClosedSegment, SEAL_BYTES, Writer, info};
-use crate::{age::stamps, layout, segment::Prepared};
+use crate::{age::stamps, commit::SegmentFile, layout, segment::Prepared};
 use forebay_record::{
     FrameKind, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, align_group,
     frame_bytes,
@@ -33,7 +33,7 @@ impl Writer {
 
     /// Begins a segment, on trial until something in it is durable or it is adopted.
     pub(super) fn begin(&mut self, prepared: Prepared) -> Result<(), Arc<str>> {
-        self.activate(prepared).map_err(|e| self.begun_in_vain(&e))
+        self.clear_remains().and_then(|()| self.activate(prepared)).map_err(|e| self.begun_in_vain(&e))
     }
 
     fn activate(&mut self, prepared: Prepared) -> io::Result<()> {
@@ -91,8 +91,9 @@ impl Writer {
         }
     }
 
-    pub(super) fn close_active(&mut self, sealed: bool) {
-        let Some(active) = self.active.take() else { return };
+    /// Nothing more is written to the active segment; gives back its file.
+    pub(super) fn close_active(&mut self, sealed: bool) -> Option<SegmentFile> {
+        let active = self.active.take()?;
         let last_ms = active.summary.received_last_ms.max(active.header.created_at_ms);
         self.lane.segments.update(active.header.id, |info| info.last_ms = Some(last_ms));
         self.sink.closed(ClosedSegment {
@@ -101,6 +102,7 @@ impl Writer {
             end: active.tail,
             sealed,
         });
+        Some(active.file)
     }
 
     /// Seals the active segment and goes on in a new one, so that retention can remove the old one.

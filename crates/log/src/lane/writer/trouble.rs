@@ -9,11 +9,25 @@
 //! * A segment in which nothing is durable leaves with the failure that ended it, so none pile up.
 //! * The watermark says which segments were begun in vain, and where the one before them ends: frames whose
 //!   senders were refused do not come back when a killed process is started again.
+//! * Before the next segment is begun, none of that is there any more: the failed one is cut where it ends, those begun
+//!   in vain are removed, both durably. So no reader depends on the next one's header for it.
 
 use super::Writer;
-use crate::{fault::Explained, layout};
+use crate::{commit::SegmentFile, fault::Explained, layout};
 use forebay_record::{FRAME_HEADER_BYTES, FrameKind, GROUP_ALIGN, Lsn, Predecessor, Watermark, align_group};
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a failed flush has left: frames that do not count, whole as they may look.
+pub(super) enum Remains {
+    /// Behind this place of a segment.
+    Behind { file: SegmentFile, end: u64 },
+    /// In a segment of which nothing counts.
+    All(PathBuf),
+}
 
 impl Writer {
     /// Why nothing can be made durable now; `None` when the last try went well or there is a segment to try.
@@ -50,10 +64,12 @@ impl Writer {
             lane = %self.lane.id, segment = active.header.id.0, %error,
             "the first flush of a fresh segment failed: it is removed"
         );
+        // Now, as it takes room. Until it is gone for good readers go around it: the lane's next segment follows the
+        // one before.
         let path = layout::segment_path(&self.config.dir, active.header.id);
-        // Should it stay or come back, readers go around it: the lane's next segment follows the one before.
-        if let Err(error) = self.config.disk.remove(&path) {
+        if let Err(error) = self.remove(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove a segment that failed");
+            self.remains.push(Remains::All(path));
         }
         self.begun_in_vain_through();
         self.source.spoilt();
@@ -69,7 +85,7 @@ impl Writer {
             "a flush failed: the segment ends here, its unstored frames go to a fresh one"
         );
         self.tip.predecessor =
-            mutant!(FailedEndNotTold: Predecessor::Whole(id), else Predecessor::Failed { id, end });
+            mutant!(FailedEndNowhere: Predecessor::Whole(id), else Predecessor::Failed { id, end });
         self.watermark.publish(Watermark {
             count: 0,
             durable_lsn: Lsn(self.tip.next.lsn.0 - 1),
@@ -79,7 +95,35 @@ impl Writer {
             chain_crc: self.tip.next.prev_crc,
             failed_through: id,
         });
-        self.close_active(false);
+        if let Some(file) = self.close_active(false) {
+            self.remains.push(Remains::Behind { file, end });
+        }
+    }
+
+    /// Clears what failed flushes have left. The names are made durable with the next segment's own.
+    ///
+    /// # Errors
+    /// As the disk says; what is left then is cleared the next time.
+    pub(super) fn clear_remains(&mut self) -> io::Result<()> {
+        while let Some(remains) = self.remains.last() {
+            match remains {
+                Remains::Behind { file, end } => {
+                    // What the failed flush was of is gone with the cut: this one speaks of the length.
+                    let cut = || file.file.set_len(*end).and_then(|()| file.file.flush());
+                    mutant!(FailedEndNotCut: Ok(()), else mutant!(FailedEndNowhere: Ok(()), else cut()))?;
+                }
+                Remains::All(path) => self.remove(path)?,
+            }
+            self.remains.pop();
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match self.config.disk.remove(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// A fresh segment could not be begun.
