@@ -106,6 +106,20 @@ impl Control {
         Control::open_path(dir, path, options)
     }
 
+    /// Refuses a store of `dir` that a later version of this program has brought to its own tables, and brings it to
+    /// no other: for who has more of the directory to open before it. That there is none yet is well.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn check(dir: &Path) -> Result<(), OpenError> {
+        let path = Control::path(dir);
+        if !path.exists() {
+            return Ok(());
+        }
+        let connection = connect(&path, Options::default().busy_timeout)?;
+        schema::check(&connection, &path)
+    }
+
     /// Where the store of a data directory lies.
     #[must_use]
     pub fn path(dir: &Path) -> PathBuf {

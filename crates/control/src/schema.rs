@@ -29,16 +29,25 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
     // Of two processes that do this at once the second waits here, and finds it done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
     let found = version(&transaction).map_err(wrap)?;
-    let missing = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..));
-    let Some(missing) = missing else {
-        return Err(OpenError::TooNew { path: path.to_owned(), found, known });
-    };
-    for sql in missing {
+    for sql in missing(found, path)? {
         transaction.execute_batch(sql).map_err(wrap)?;
     }
     transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
     transaction.commit().map_err(wrap)?;
     Ok(())
+}
+
+/// Refuses a store of a later version, and changes nothing.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let found = version(connection).map_err(|source| StoreError::of(path, source))?;
+    missing(found, path).map(drop)
+}
+
+/// The migrations that a store of version `found` has not had.
+fn missing(found: i64, path: &Path) -> Result<&'static [&'static str], OpenError> {
+    let missing = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..));
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    missing.ok_or_else(|| OpenError::TooNew { path: path.to_owned(), found, known })
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

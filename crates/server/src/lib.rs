@@ -4,7 +4,7 @@
 //! of theirs. The command line is [`cli::run`].
 //!
 //! # Order
-//! Starting: lock and recover the log, open the registry, fill the routing table, listen. Stopping is the
+//! Starting: check the registry's version, lock and recover the log, open the registry, fill the routing table, listen. Stopping is the
 //! reverse: the listeners close and requests finish, then the last counts are booked, then the log is
 //! sealed. So nothing is ever accepted that cannot be stored, or stored and not counted.
 
@@ -82,11 +82,13 @@ impl Server {
         // For nobody else: the events are readable in it.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.map_err(ServerError::of(format!("make the data directory {shown}")))?;
+        // A directory that a later version has written to is left as it is: recovery would change the log.
+        Control::check(&dir).map_err(ServerError::of(format!("open the registry in {shown}")))?;
         let mut log_config = config.log.clone();
         log_config.dir.clone_from(&dir);
         log_config.clock = Arc::clone(&clock);
         let lanes = log_config.lanes;
-        // First of all: it takes the lock of the directory.
+        // Before anything is changed: it takes the lock of the directory.
         let (log, recovery) =
             Log::open(log_config).map_err(ServerError::of(format!("open the log in {shown}")))?;
         // Before a first project is made, whose token is shown only when everything has worked.

@@ -132,12 +132,16 @@ fn a_newer_registry_is_refused_by_name_with_both_versions() {
     let mut database = fs::read(&path).unwrap();
     database[60..64].copy_from_slice(&99u32.to_be_bytes());
     fs::write(&path, database).unwrap();
+    // As a kill leaves it, so that a start has something to recover.
+    fs::remove_file(dir.path().join("log/0000/watermark")).unwrap();
+    let before = packed::read(dir.path()).unwrap();
     for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["project", "list"], &["log", "cat"]] {
         let said = refused(dir.path(), command);
         for words in ["control.db has version 99", "knows versions up to", "use the newer program"] {
             assert!(said.contains(words), "{command:?} does not say {words:?}: {said}");
         }
     }
+    assert_eq!(packed::read(dir.path()).unwrap(), before, "nothing is changed, in the log neither");
     // The log alone is of this version.
     assert!(forebay(dir.path(), &["log", "verify"]).status.success());
 }
