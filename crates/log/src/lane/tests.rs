@@ -213,6 +213,33 @@ fn a_segment_whose_header_is_damaged_is_reported_and_the_rest_is_served() {
 }
 
 #[test]
+fn recovering_again_behind_headers_that_cannot_be_read_gives_out_no_more_numbers() {
+    for damaged in [vec![4], vec![3, 4], vec![2, 3, 4], vec![1, 2, 3, 4], vec![2, 4]] {
+        let (dir, disk, mut rig) = start(Backend::Pwrite);
+        for event in ["a", "b", "c", "d"] {
+            rig.writer.roll().unwrap();
+            assert!(rig.store(&[event]));
+        }
+        // The watermark file is as old as its last flush: it knows of the second segment, not of the last.
+        disk.reboot(Crash::LoseAll);
+        for &id in &damaged {
+            disk.flip(&segment(&dir, id), 60, 1);
+        }
+        let reports: Vec<_> = (0..3)
+            .map(|_| {
+                disk.reboot(Crash::Kill);
+                Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap().recovered
+            })
+            .collect();
+        assert!(reports[0].next_seq >= Seq(4), "{damaged:?}: what was given out is not given out again");
+        for again in &reports[1..] {
+            let numbers = |r: &crate::LaneRecovery| (r.durable_lsn, r.next_seq);
+            assert_eq!(numbers(again), numbers(&reports[0]), "{damaged:?}");
+        }
+    }
+}
+
+#[test]
 fn frames_that_nothing_proves_are_carried_over_before_they_are_trusted() {
     let (dir, disk, mut rig) = start(Backend::Mapped);
     assert!(rig.store(&["a"]));

@@ -14,10 +14,11 @@ use crate::{
     watermark::WatermarkFile,
 };
 use forebay_record::{
-    FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, Seed,
-    SegmentHeader, SegmentId, Seq, StoreId, Watermark, WatermarkSeed,
+    FRAME_HEADER_BYTES, FrameHeader, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor, SEGMENT_HEADER_BYTES,
+    SealSummary, Seed, SegmentHeader, SegmentId, Seq, StoreId, Watermark, WatermarkSeed,
 };
 use std::{
+    cmp::Ordering,
     io,
     path::{Path, PathBuf},
 };
@@ -112,7 +113,7 @@ pub(crate) fn recover(
             seq: next.seq.max(range.seq.end),
             prev_crc: next.prev_crc,
         };
-        if range.segment > segment {
+        if range.segment >= segment {
             // Readers are to hear of what stood there, also while nothing follows it.
             (segment, position) = (range.segment, range.bytes.end);
         }
@@ -275,9 +276,13 @@ impl Recovering<'_> {
                 .map_or((Lsn(1), Seq(0)), |i| (i.base_lsn, i.base_seq));
             let to = self.segments[at..].iter().find(known).map(|i| (i.base_lsn, i.base_seq));
             // Nothing behind it: it cannot have held more frames and records than it has room for behind what
-            // the watermark counts.
-            let counted = mark.filter(|mark| mark.segment == range.segment).map_or(0, |mark| mark.end);
-            let most = bytes.saturating_sub(counted) / 96;
+            // the watermark counts, which is all of the segments before its own.
+            let counted = mark.map_or(0, |mark| match range.segment.cmp(&mark.segment) {
+                Ordering::Less => bytes,
+                Ordering::Equal => mark.end,
+                Ordering::Greater => 0,
+            });
+            let most = bytes.saturating_sub(counted) / FRAME_HEADER_BYTES as u64;
             let to = to.unwrap_or((
                 Lsn(after_last.0.0.max(from.0.0) + most),
                 Seq(after_last.1.0.max(from.1.0) + most),
