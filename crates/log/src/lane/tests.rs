@@ -315,6 +315,49 @@ fn a_full_disk_fails_the_append_that_needs_a_segment_and_heals() {
     assert!(readable(&disk, dir.path()) == some(&expected));
 }
 
+/// A lane killed with a group that nothing proves, on a disk with so much room left.
+fn killed_on_a_full_disk(room: u64, help: bool) -> (TempDir, SimDisk, Result<Rig, crate::OpenError>) {
+    let (dir, disk, mut rig) = start(Backend::Pwrite);
+    rig.segment_bytes.store(16 << 10, Ordering::Relaxed);
+    assert!(rig.store(&["a"]));
+    // The segment is full with it: there is no unused end to be given back.
+    assert!(rig.store(&["b"]));
+    disk.reboot(Crash::LoseAll);
+    if help {
+        let kept = layout::quarantine_dir(&layout::lane_dir(dir.path(), LaneId(0)));
+        disk.create_dir(&kept).unwrap();
+        for name in ["1-4096.cut", "2-4096.cut"] {
+            disk.create(&kept.join(name)).unwrap().write_at(&[1; 4096], 0).unwrap();
+        }
+    }
+    disk.set_capacity(disk.used() + room);
+    let opened = Rig::open(&disk, dir.path(), Backend::Pwrite);
+    (dir, disk, opened)
+}
+
+#[test]
+fn a_start_on_a_full_disk_gives_up_what_is_only_of_use_for_what_is_to_be_kept() {
+    let (dir, disk, rig) = killed_on_a_full_disk(0, true);
+    let rig = rig.expect("room was made");
+    assert_eq!((rig.recovered.next_seq, rig.recovered.damage), (Seq(2), vec![]));
+    disk.reboot(Crash::LoseAll);
+    Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+    assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));
+}
+
+#[test]
+fn a_start_without_room_for_what_is_to_be_kept_says_so_changes_nothing_of_it_and_works_with_room() {
+    let (dir, disk, refused) = killed_on_a_full_disk(0, false);
+    let Err(crate::OpenError::Io { what, source, .. }) = &refused else { panic!("opened") };
+    assert_eq!(*what, "carry unproven frames over to");
+    assert!(crate::fault::is_full(source), "{source}");
+    let text = refused.map(drop).unwrap_err().to_string();
+    assert!(text.contains("00000000000000000002.seg (the disk is full: make room)"), "{text}");
+    disk.set_capacity(1 << 20);
+    Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
+    assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));
+}
+
 #[test]
 fn a_roll_for_retention_leaves_an_empty_segment_that_says_where_the_lane_stands() {
     let (dir, disk, mut rig) = start(Backend::Pwrite);

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     disk::{Disk, DiskFile},
     error::OpenError,
+    fault::is_full,
     lane::{group::Chain, writer::Tip},
     layout, origin,
     recovery::DamagedRange,
@@ -415,13 +416,34 @@ impl Recovering<'_> {
         }
         let id = SegmentId(newest.0 + 1);
         // Without room for it the lane is not opened: what readers are shown where it stands now, a power cut may
-        // take. The last process's prepared segments and this one's unused end have made room already.
-        let carried = carry::carry(self.disk, self.dir, unproven, header, tail, id);
+        // take. The last process's prepared segments and this one's unused end have made room already, and it is no
+        // larger than it must be.
+        let carry = || carry::carry(self.disk, self.dir, unproven, header, tail, id);
+        let carried = carry().or_else(|e| if is_full(&e) && self.make_room()? { carry() } else { Err(e) });
         let failed = |source| {
             let path = layout::segment_path(self.dir, id);
             OpenError::Io { what: "carry unproven frames over to", path, source }
         };
         carried.map(|info| Some(Carried::To(info))).map_err(failed)
+    }
+
+    /// Gives up what is only of use: copies of cut tails, and indexes, which are made anew. Says whether there was any.
+    fn make_room(&self) -> io::Result<bool> {
+        let quarantine = layout::quarantine_dir(self.dir);
+        let mut made = false;
+        for (dir, end) in [(&*quarantine, ".cut"), (self.dir, ".idx")] {
+            for name in self.disk.list(dir)?.iter().filter(|name| name.ends_with(end)) {
+                self.disk.remove(&dir.join(name))?;
+                made = true;
+            }
+        }
+        if made {
+            tracing::warn!(
+                lane = %self.lane,
+                "the disk is full: copies of torn tails and indexes were removed, for what is to be kept"
+            );
+        }
+        Ok(made)
     }
 
     /// Keeps a copy of what is about to be cut. That a full disk prevents it must not prevent the start.
