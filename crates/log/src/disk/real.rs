@@ -132,26 +132,13 @@ impl DiskFile for RealFile {
     fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         // Relaxed: a hint, written and read by the file's one writer.
         if !self.no_durable_write.load(Ordering::Relaxed) {
-            let mut written = 0;
-            while written < bytes.len() {
-                let rest = [IoSlice::new(&bytes[written..])];
-                let at = offset + written as u64;
-                match rustix::io::pwritev2(&self.file, &rest, at, rustix::io::ReadWriteFlags::DSYNC) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(n) => written += n,
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(
-                        rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL,
-                    ) if written == 0 => {
-                        self.no_durable_write.store(true, Ordering::Relaxed);
-                        break;
-                    }
-                    Err(e) => return Err(e.into()),
-                }
-            }
-            if written == bytes.len() {
+            let write = |rest: &[u8], at| {
+                rustix::io::pwritev2(&self.file, &[IoSlice::new(rest)], at, rustix::io::ReadWriteFlags::DSYNC)
+            };
+            if write_whole(bytes, offset, write)? {
                 return Ok(());
             }
+            self.no_durable_write.store(true, Ordering::Relaxed);
         }
         self.file.write_all_at(bytes, offset)?;
         self.file.sync_data()
@@ -225,6 +212,27 @@ const PAGE: usize = 4096;
 const WINDOW: usize = 8 << 20;
 /// What is asked for at once: Linux takes a request to read ahead up to the device's largest transfer.
 const ASK: usize = 256 << 10;
+
+/// Writes all of `bytes` at `offset` by a call that may take only a part of what it is given; `false` if the system
+/// does not know the call.
+fn write_whole(
+    bytes: &[u8],
+    offset: u64,
+    mut write: impl FnMut(&[u8], u64) -> rustix::io::Result<usize>,
+) -> io::Result<bool> {
+    use rustix::io::Errno;
+    let mut written = 0;
+    while written < bytes.len() {
+        match write(&bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if written == 0 => return Ok(false),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(true)
+}
 
 /// A file's first `len` bytes; places that cannot be read are zero.
 fn copy(file: &File, len: usize) -> Vec<u8> {
@@ -450,3 +458,6 @@ impl DiskMap for RealMap {
         fill(unsafe { slice::from_raw_parts_mut(start, len) });
     }
 }
+
+#[cfg(test)]
+mod tests;
