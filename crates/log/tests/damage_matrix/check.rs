@@ -2,13 +2,13 @@
 
 use crate::{
     model::{Damaged, Head, Lost, Verdict},
+    opening::config,
     packed::{self, Image},
     start::{self, Start},
     truth::{Lane, Truth},
 };
 use forebay_log::{
-    Filter, GapReason, LaneReport, Log, LogConfig, RepairChoice, RepairStep, Retention, Step, Store,
-    VerifyReport, repair, verify,
+    Filter, GapReason, LaneReport, Log, RepairChoice, RepairStep, Step, Store, VerifyReport, repair, verify,
 };
 use forebay_record::{LaneId, Seq};
 use std::{
@@ -16,8 +16,6 @@ use std::{
     collections::{BTreeMap, HashSet},
     ops::Range,
     path::Path,
-    sync::Arc,
-    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -259,19 +257,6 @@ impl Matrix {
         equal("damage at the next start", recovery.lanes.iter().all(|l| l.damage.is_empty()), true)?;
         let started = verified(dir)?;
         equal(&format!("clean after a start: {started:?}"), started.is_clean(), true)
-    }
-}
-
-pub(crate) fn config(dir: &Path) -> LogConfig {
-    LogConfig {
-        lanes: 2,
-        segment_bytes_min: 64 << 10,
-        segment_bytes_max: 64 << 10,
-        heartbeat: Duration::from_secs(3600),
-        retention: Retention::default(),
-        unclaimed: Retention::default(),
-        clock: Arc::new(|| 1_700_000_100_000),
-        ..LogConfig::new(dir)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is done to a store: every kind of damage, at every block.
 
 use crate::{
+    dice::Random,
     packed::Image,
     truth::{Truth, lane_file, segment_id},
 };
@@ -123,25 +124,9 @@ impl Harm {
     }
 }
 
-/// A reproducible source of numbers (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n.max(1) as u64).expect("below a usize")
-    }
-
-    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.next().to_le_bytes()[0]).collect()
-    }
+/// So many bytes of no meaning.
+fn garbage(random: &mut Random, len: usize) -> Vec<u8> {
+    (0..len).map(|_| random.next().to_le_bytes()[0]).collect()
 }
 
 /// Is this one of the files whose damage matters? What lies in quarantine is never read.
@@ -162,7 +147,7 @@ pub(crate) fn blocks(image: &Image, len: usize) -> Vec<Block> {
 
 /// Every byte of every header, and one in each sector elsewhere.
 pub(crate) fn flips(truth: &Truth) -> Vec<Harm> {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut places: Vec<(String, usize)> = Vec::new();
     for (file, content) in truth.image.iter().filter(|(path, _)| counts(path)) {
         let head = match lane_file(file) {
@@ -214,7 +199,7 @@ pub(crate) fn swaps(truth: &Truth) -> Vec<Harm> {
 }
 
 fn pairs(truth: &Truth, sectors: usize, pages: usize, make: impl Fn(Block, Block) -> Harm) -> Vec<Harm> {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut harms = Vec::new();
     for (len, others) in [(SECTOR, sectors), (PAGE, pages)] {
         let blocks = blocks(&truth.image, len);
@@ -232,7 +217,7 @@ fn pairs(truth: &Truth, sectors: usize, pages: usize, make: impl Fn(Block, Block
 
 /// Each file cut at each sector, deleted, and with garbage behind it.
 pub(crate) fn lengths(truth: &Truth) -> Vec<Harm> {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let mut harms: Vec<Harm> = blocks(&truth.image, SECTOR)
         .into_iter()
         .map(|block| Harm::Truncate { file: block.file, at: block.at })
@@ -240,7 +225,7 @@ pub(crate) fn lengths(truth: &Truth) -> Vec<Harm> {
     for file in truth.image.keys().filter(|path| counts(path)) {
         harms.push(Harm::Delete(file.clone()));
         for len in [1, 8, 100, SECTOR, PAGE + 5] {
-            harms.push(Harm::Append { file: file.clone(), garbage: random.bytes(len) });
+            harms.push(Harm::Append { file: file.clone(), garbage: garbage(&mut random, len) });
         }
     }
     harms
@@ -278,6 +263,6 @@ pub(crate) fn any(image: &Image, random: &mut Random) -> Harm {
         8..11 => Harm::Duplicate(one, other),
         11..14 => Harm::Swap(one, other),
         14 => Harm::Truncate { file, at: one.at },
-        _ => Harm::Append { file, garbage: random.bytes(700) },
+        _ => Harm::Append { file, garbage: garbage(random, 700) },
     }
 }

@@ -13,8 +13,13 @@
 //! * A repair gives up what verification named and nothing else, says so, and is final.
 
 mod check;
+#[path = "../../src/disk/sim/random.rs"]
+#[expect(dead_code, reason = "the simulated disk's: each who draws uses a part")]
+mod dice;
 mod harm;
 mod model;
+#[path = "../common/opening.rs"]
+mod opening;
 #[path = "../common/packed.rs"]
 mod packed;
 mod random;

@@ -3,12 +3,7 @@
 //! The store is written by the log itself, run after run, so that its lanes hold many segments; it is another one
 //! in each test run (ids and salts are random), the damage is what the seed says. `MATRIX_SEED=7` runs one seed, `MATRIX_SEEDS=5000` so many.
 
-use crate::{
-    check::{Matrix, config},
-    harm::{self, Random},
-    packed,
-    truth::Truth,
-};
+use crate::{check::Matrix, dice::Random, harm, opening::config, packed, truth::Truth};
 use bytes::Bytes;
 use forebay_log::{Append, Log};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId};
@@ -53,7 +48,7 @@ fn run(dir: &Path, random: &mut Random) {
 #[test]
 fn several_kinds_of_damage_at_once_in_a_larger_store() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     (0..RUNS).for_each(|_| run(dir.path(), &mut random));
     let truth = Truth::of(packed::read(dir.path()).expect("readable"));
     let segments: usize = truth.lanes.iter().map(|lane| lane.segments.len()).sum();
@@ -66,7 +61,7 @@ fn several_kinds_of_damage_at_once_in_a_larger_store() {
     };
     let mut wrong = Vec::new();
     for seed in seeds {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut image = matrix.truth.image.clone();
         let harms: Vec<_> = (0..1 + random.below(4)).map(|_| harm::any(&image, &mut random)).collect();
         for harm in &harms {

@@ -6,14 +6,17 @@
 //! `listing.txt` says, breaks every store that is out there; a later format gets a folder of its own beside it.
 
 mod newer;
+#[path = "../common/opening.rs"]
+mod opening;
 #[path = "../common/packed.rs"]
 mod packed;
 
 use bytes::Bytes;
-use forebay_log::{Append, Filter, GapReason, Log, LogConfig, Retention, Step, Store, verify};
+use forebay_log::{Append, Filter, GapReason, Log, Step, Store, verify};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId, Seq};
+use opening::config;
 use packed::Image;
-use std::{error::Error, fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, fmt::Write as _, fs, path::Path};
 use tempfile::TempDir;
 
 fn v1() -> (TempDir, Image) {
@@ -21,19 +24,6 @@ fn v1() -> (TempDir, Image) {
     let image = packed::unpack(&packed::v1());
     packed::write(&image, dir.path()).expect("written");
     (dir, image)
-}
-
-fn config(dir: &Path) -> LogConfig {
-    LogConfig {
-        lanes: 2,
-        segment_bytes_min: 64 << 10,
-        segment_bytes_max: 64 << 10,
-        heartbeat: Duration::from_secs(3600),
-        retention: Retention::default(),
-        unclaimed: Retention::default(),
-        clock: Arc::new(|| 1_700_000_100_000),
-        ..LogConfig::new(dir)
-    }
 }
 
 /// An error and its causes.
