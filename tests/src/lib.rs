@@ -28,6 +28,7 @@ pub mod forebay;
 pub mod json;
 pub mod metrics;
 pub mod power_cut;
+pub mod random;
 pub mod replay;
 pub mod sdk;
 pub mod senders;
@@ -42,6 +43,7 @@ pub use cli::Output;
 pub use forebay::{FailedStart, Forebay, Project, Setup, Stopped};
 pub use json::Json;
 pub use metrics::{Accounts, Metrics};
+pub use random::Random;
 pub use wire::{Answer, Connection, Request};
 
 /// Asks again and again until it is so.

@@ -26,16 +26,14 @@ mod line;
 mod load;
 mod nuisance;
 mod plan;
-mod random;
 mod readers;
 mod reckon;
 mod report;
 mod watch;
 
-use crate::Project;
+use crate::{Project, Random};
 use crate::disk::LoopDisk;
 use ledger::{Ledger, NOBODY};
-use random::Random;
 use readers::Track;
 pub use report::Summary;
 use report::Tally;

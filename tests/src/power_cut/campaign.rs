@@ -7,7 +7,8 @@ use forebay_log::Backend;
 
 use super::recorder::{Fault, Target, Times};
 use super::scenario::{Recorded, thin};
-use super::{Cut, End, FileSystem, Machine, Random, Scenario, Session, Tally, sweep};
+use super::{Cut, End, FileSystem, Machine, Scenario, Session, Tally, sweep};
+use crate::Random;
 
 /// All pairs.
 pub const EVERYWHERE: [(FileSystem, Backend); 4] = [

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Kind, Op, Random, Recording};
+use super::{Kind, Op, Recording};
+use crate::Random;
 
 /// Bytes of a block.
 const BLOCK: usize = 4096;

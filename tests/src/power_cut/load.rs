@@ -15,10 +15,11 @@ use std::time::Duration;
 use forebay_log::{Backend, Filter, Log, LogConfig, Outcome, Retention, Step, layout};
 use forebay_record::Seq;
 
+use super::Request;
 use super::ledger::{LedgerWriter, SENDERS, Sequence};
 use super::request::{LANES, id_of};
 use super::sender::Sender;
-use super::{Random, Request};
+use crate::Random;
 
 /// How a load ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

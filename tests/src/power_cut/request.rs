@@ -6,8 +6,8 @@ use bytes::Bytes;
 use forebay_log::{Append, lane_of};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId};
 
-use super::Random;
 use super::ledger::SENDERS;
+use crate::Random;
 
 /// Lanes for claimed events.
 pub const LANES: u16 = 2;

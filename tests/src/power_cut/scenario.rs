@@ -8,7 +8,8 @@ use forebay_log::Backend;
 
 use super::ledger::SENDERS;
 use super::recorder::{Fault, Recorder};
-use super::{Cut, End, FileSystem, Image, Ledger, Load, Lost, Machine, Random, Recording};
+use super::{Cut, End, FileSystem, Image, Ledger, Load, Lost, Machine, Recording};
+use crate::Random;
 
 /// One life of the process that has the log open.
 #[derive(Clone, Debug)]

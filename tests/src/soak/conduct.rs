@@ -12,13 +12,12 @@ use super::clock::SkewedClock;
 use super::ledger::Floors;
 use super::line::{UNCLAIMED, lane_name};
 use super::plan::{Act, End, LIVES_MIN, Life};
-use super::random::Random;
 use super::readers::{Follower, bounds, inspect, resume};
 use super::reckon::reckon;
 use super::report::Summary;
 use super::{HEALED_WITHIN, Options, SENDERS, World, load, lock, message, nuisance, spawn, watch};
 use crate::disk::LoopDisk;
-use crate::{Forebay, Json, Request, Setup};
+use crate::{Forebay, Json, Random, Request, Setup};
 
 /// Projects under load.
 const PROJECTS: usize = 5;
@@ -61,7 +60,7 @@ pub(crate) fn conduct(
         lives_ended: 0,
         floors: Floors::new(),
     };
-    let mut random = Random::of(options.seed, "lives");
+    let mut random = Random::named(options.seed, "lives");
     let first = Life::plan(0, options, &mut random);
     let forebay = stage.start(&first)?;
     let projects = (0..PROJECTS).map(|nth| forebay.create_project(&format!("Soak {nth}"))).collect();

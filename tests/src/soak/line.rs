@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::random::mix;
+use crate::random::mix;
 
 /// The lane of events that belong to no project, as `log cat --json` writes it.
 pub(crate) const UNCLAIMED: u16 = u16::MAX;

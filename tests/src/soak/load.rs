@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use super::World;
 use super::ledger::{Fate, NOBODY};
 use super::line;
-use super::random::Random;
 use crate::wire::{base64, gzip, percent};
-use crate::{Answer, Connection, Request};
+use crate::{Answer, Connection, Random, Request};
 
 /// A request and the ids in it.
 struct Sending {
@@ -28,7 +27,7 @@ struct Sending {
 
 /// Sends until the world ends. `rate` requests a second.
 pub(crate) fn send(world: &World, nth: usize, rate: f64) {
-    let mut random = Random::of(world.seed, &format!("sender {nth}"));
+    let mut random = Random::named(world.seed, &format!("sender {nth}"));
     let mut open: Option<(SocketAddr, Connection)> = None;
     let mut due = Instant::now();
     while !world.over() {
@@ -45,7 +44,7 @@ pub(crate) fn send(world: &World, nth: usize, rate: f64) {
             continue;
         };
         let mut connection = match open.take() {
-            Some((at, connection)) if at == addr && !random.percent(1) => connection,
+            Some((at, connection)) if at == addr && !random.chance(1, 100) => connection,
             _ => match Connection::try_open(addr) {
                 Ok(connection) => connection,
                 Err(_) => {
@@ -112,7 +111,7 @@ fn make(world: &World, random: &mut Random) -> Sending {
     let pad = |random: &mut Random| {
         let most = if bursting {
             16_384
-        } else if random.percent(2) {
+        } else if random.chance(2, 100) {
             4_000
         } else {
             160
@@ -127,8 +126,11 @@ fn make(world: &World, random: &mut Random) -> Sending {
             line::event(id, &world.token(owner, random), pad)
         })
         .collect();
-    let json =
-        if count == 1 && random.percent(50) { events[0].clone() } else { format!("[{}]", events.join(",")) };
+    let json = if count == 1 && random.chance(50, 100) {
+        events[0].clone()
+    } else {
+        format!("[{}]", events.join(","))
+    };
     let mut success = "1".to_owned();
     let request = if import {
         success = format!(r#"{{"code":200,"num_records_imported":{count},"status":"OK"}}"#);
@@ -151,11 +153,11 @@ fn make(world: &World, random: &mut Random) -> Sending {
 }
 
 fn owner(world: &World, random: &mut Random) -> usize {
-    if random.percent(4) {
+    if random.chance(4, 100) {
         return NOBODY;
     }
     let projects = world.projects().len() as u64;
     // The first project gets half of it: lanes are never evenly loaded.
-    let nth = if random.percent(50) { 0 } else { random.within(0, projects - 1) };
+    let nth = if random.chance(50, 100) { 0 } else { random.within(0, projects - 1) };
     usize::try_from(nth).expect("a small number")
 }

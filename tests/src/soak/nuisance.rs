@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::World;
 use super::ledger::Fate;
 use super::line;
-use super::random::Random;
+use crate::Random;
 use crate::wire::gzip;
 
 /// Bothers the server until the world ends.
 pub(crate) fn bother(world: &World) {
-    let mut random = Random::of(world.seed, "nuisance");
+    let mut random = Random::named(world.seed, "nuisance");
     let mut held: Vec<TcpStream> = Vec::new();
     while !world.over() {
         world.nap(random.ms(200, 2_000));
@@ -28,7 +28,7 @@ pub(crate) fn bother(world: &World) {
         world.tally.nuisances.fetch_add(1, Ordering::Relaxed);
         // What goes wrong on the socket from here on is what these clients are for.
         let _ = one(world, &mut random, &mut stream);
-        if random.percent(30) {
+        if random.chance(30, 100) {
             held.push(stream);
         }
         // They stay for a while and go together, as behind a phone mast.

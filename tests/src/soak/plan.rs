@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use super::Options;
-use super::random::Random;
-use crate::Setup;
+use crate::{Random, Setup};
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +83,7 @@ impl Life {
         for _ in 0..random.within(0, 1 + minutes / 2) {
             acts.push((part(length, random), Act::Jump(jump(random))));
         }
-        for _ in 0..minutes / 3 + u64::from(random.percent(25)) {
+        for _ in 0..minutes / 3 + u64::from(random.chance(25, 100)) {
             acts.push((part(length, random), Act::FillDisk(random.ms(1_000, 8_000))));
         }
         let mut life = Life {
@@ -98,8 +97,8 @@ impl Life {
             keep_days: random.pick(&[0, 0, 1, 2]),
             length,
             acts,
-            end: if random.percent(50) { End::Kill } else { End::Term },
-            dies_full: random.percent(25),
+            end: if random.chance(50, 100) { End::Kill } else { End::Term },
+            dies_full: random.chance(25, 100),
         };
         let fill = vec![(length / 3, Act::FillDisk(Duration::from_secs(1)))];
         match nth {

@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Floors, Reader};
 use super::line::{self, DAYS, Gap, Line, Place, lane_name, lane_of_name};
-use super::random::Random;
 use super::{World, lock};
-use crate::{Json, Request, cli};
+use crate::{Json, Random, Request, cli};
 
 /// How long a gap's warning may be behind the record after it: it comes by another pipe.
 const WARNED_WITHIN: Duration = Duration::from_secs(20);
@@ -250,9 +249,9 @@ pub(crate) fn read_on(world: &World, reader: Reader, track: &Mutex<Track>) -> Re
 
 /// Resumes again and again, now and then so late that retention was there first.
 pub(crate) fn resume(world: &World) {
-    let mut random = Random::of(world.seed, "resumer");
+    let mut random = Random::named(world.seed, "resumer");
     while !world.over() {
-        world.nap(if random.percent(10) { random.ms(60_000, 400_000) } else { random.ms(2_000, 15_000) });
+        world.nap(if random.chance(10, 100) { random.ms(60_000, 400_000) } else { random.ms(2_000, 15_000) });
         match read_on(world, Reader::Resumer, &world.resumed) {
             Ok(_) => _ = world.tally.reads.fetch_add(1, Ordering::Relaxed),
             Err(what) => world.fail(what),
@@ -262,7 +261,7 @@ pub(crate) fn resume(world: &World) {
 
 /// Exports a day of a project, checks every byte, or asks for statistics, again and again.
 pub(crate) fn inspect(world: &World) {
-    let mut random = Random::of(world.seed, "inspector");
+    let mut random = Random::named(world.seed, "inspector");
     while !world.over() {
         world.nap(random.ms(4_000, 16_000));
         let done = match random.within(0, 9) {
