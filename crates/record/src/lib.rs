@@ -11,6 +11,7 @@
 //!
 //! The layout is drawn in `docs/format.md`.
 
+mod checksum;
 mod directory;
 mod frame;
 mod id;
@@ -27,6 +28,7 @@ mod proptests;
 #[cfg(test)]
 mod sample;
 
+pub use checksum::crc32c;
 pub use directory::{DIRECTORY_ENTRY_BYTES, DirectoryEntry, Span};
 pub use frame::{
     Endpoint, FRAME_ALIGN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameError, FrameFlags, FrameHeader,
@@ -41,9 +43,3 @@ pub use segment::{
 };
 pub use walk::{CheckedFrame, Damage, End, Walk, resync};
 pub use watermark::{WATERMARK_BYTES, Watermark, WatermarkSeed, WatermarkVersion};
-
-/// CRC32C of `bytes`, continuing from `crc` (0 to start).
-#[must_use]
-pub fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc, bytes)
-}
