@@ -107,7 +107,7 @@ fn the_end_of_a_failed_flush_is_known_also_where_the_next_header_is_lost() {
                 let dir = Path::new(DIR);
                 let report = verify_on(&shared, dir, false, &mut |_| {}).expect("a report");
                 let damage: Vec<_> = report.damage().map(|(_, damage)| damage.seqs.clone()).collect();
-                assert_eq!(damage, [lost.clone()], "{what}: {report:?}");
+                assert_eq!(damage, std::slice::from_ref(&lost), "{what}: {report:?}");
                 repair_on(&shared, dir, RepairChoice::AcceptLoss).expect("repaired");
                 let report = verify_on(&shared, dir, false, &mut |_| {}).expect("a report");
                 assert!(report.is_clean(), "{what}: {report:?}");
