@@ -1,6 +1,6 @@
 //! The reading side: raw export over HTTP and to files.
 //!
-//! A [`Query`] says what is wanted, a [`Reader`] finds it in the log, [`render`] turns each event into the
+//! A [`Query`] says what is wanted, a [`Reader`] finds it in the log, a [`Renderer`] turns each event into the
 //! line that the API promises, and [`ExportMount`] serves it at `GET /api/2.0/export`.
 //!
 //! # Invariants
@@ -10,6 +10,8 @@
 mod json;
 mod mount;
 mod query;
+mod quick;
+mod quotes;
 mod read;
 mod render;
 mod stream;
@@ -18,4 +20,4 @@ pub use json::{Malformed, one_line};
 pub use mount::ExportMount;
 pub use query::{BadQuery, LIMIT_MAX, Query, days};
 pub use read::{AddressHash, ExportError, More, Reader, Subject, address_hash};
-pub use render::{Event, Style, render};
+pub use render::{Event, Renderer, Style};

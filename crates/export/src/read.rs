@@ -12,10 +12,10 @@
 
 use crate::{
     Malformed, Query,
-    render::{Event, Style, render},
+    render::{Event, Renderer, Style},
 };
 use forebay_log::{Cursor, Filter, Frame, GapReason, KindSet, ReadError, RouteKey, Step, Store};
-use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, Position, ProjectId, Seq};
+use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, Position, ProjectId, Seq, Span};
 use forebay_route::{IdMerge, Mac, ProjectSettings};
 use std::{borrow::Cow, collections::VecDeque, fmt, net::IpAddr, ops::RangeInclusive, sync::Arc};
 
@@ -123,7 +123,7 @@ pub struct Reader {
     subject: Subject,
     query: Query,
     time_ms: RangeInclusive<i64>,
-    style: Style,
+    renderer: Renderer,
     address_hash: AddressHash,
     lanes: VecDeque<Stretch>,
     open: Option<(Stretch, Cursor)>,
@@ -149,11 +149,11 @@ impl Reader {
             lanes.push_back(Stretch { lane, end: store.durable(lane)?.seq });
         }
         Ok(Reader {
-            style: Style {
+            renderer: Renderer::new(Style {
                 store: store.id(),
                 time_in_ms: query.time_in_ms,
                 simplified_ids: subject.simplified_ids,
-            },
+            }),
             store: store.clone(),
             time_ms: query.time_ms(),
             subject,
@@ -275,12 +275,13 @@ impl Reader {
                 received_at_ms: header.received_at_ms,
                 position,
                 imported: header.endpoint == Endpoint::Import,
+                // Only asked for in the place of an id that is not there: it takes longer than the rest of the line.
                 address_hash: header
                     .client_ip
-                    .filter(|_| record.entry.use_ip)
+                    .filter(|_| record.entry.use_ip && record.entry.distinct_id == Span::NONE)
                     .map(|ip| (self.address_hash)(ip)),
             };
-            render(&self.style, &event, out).map_err(|cause| ExportError::Record { position, cause })?;
+            self.renderer.line(&event, out).map_err(|cause| ExportError::Record { position, cause })?;
             self.events += 1;
         }
         Ok(())

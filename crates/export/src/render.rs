@@ -15,7 +15,10 @@
 //!   event allowed to use it; then the `$insert_id` above, so that unrelated events are never taken for one
 //!   person's.
 
-use crate::json::{Malformed, Member, members, splice, unescape};
+use crate::{
+    json::{Malformed, Member, members, splice, unescape},
+    quick::{Parts, Scratch, take_apart},
+};
 use forebay_record::{Position, StoreId};
 use std::{borrow::Cow, collections::HashMap, io::Write as _};
 
@@ -47,25 +50,75 @@ pub struct Event<'a> {
     pub address_hash: Option<u64>,
 }
 
-/// Appends `event` and a newline to `out`.
-///
-/// # Errors
-/// If the stored bytes are not an event; `out` is then as before.
-pub fn render(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let start = out.len();
-    write_event(style, event, out).inspect_err(|_| out.truncate(start))
+/// Writes the events of one export.
+#[derive(Debug)]
+pub struct Renderer {
+    style: Style,
+    scratch: Scratch,
 }
 
+impl Renderer {
+    /// Writes in this style.
+    #[must_use]
+    pub fn new(style: Style) -> Renderer {
+        Renderer { style, scratch: Scratch::default() }
+    }
+
+    /// Appends `event` and a newline to `out`.
+    ///
+    /// # Errors
+    /// If the stored bytes are not an event; `out` is then as before.
+    pub fn line(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        if let Some(parts) = take_apart(event.json, event.imported, &mut self.scratch) {
+            write_parts(&self.style, event, &parts, out);
+            return Ok(());
+        }
+        let start = out.len();
+        write_event(&self.style, event, out).inspect_err(|_| out.truncate(start))
+    }
+}
+
+/// What a line has beside the sender's bytes, at most.
+const ADDED_BYTES_MAX: usize = 256;
+
+/// Of an ordinary event: its parts are plain, and copied as they are.
+fn write_parts(style: &Style, event: &Event<'_>, parts: &Parts<'_>, out: &mut Vec<u8>) {
+    out.reserve(event.json.len() + ADDED_BYTES_MAX);
+    out.extend_from_slice(b"{\"event\":");
+    out.extend_from_slice(parts.name);
+    out.extend_from_slice(b",\"properties\":{");
+    write_head(style, event, &parts.known, out, |raw, out| out.extend_from_slice(raw));
+    for run in parts.kept.iter() {
+        out.push(b',');
+        out.extend_from_slice(run);
+    }
+    out.push(b'}');
+    for sibling in parts.siblings.iter() {
+        out.push(b',');
+        out.extend_from_slice(sibling);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Of any event, without shortcuts.
 fn write_event(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let outer = last_of_equal_keys(members(event.json)?);
     let find = |key: &[u8]| outer.iter().find(|m| *m.key == *key).map(|m| m.value);
     let (Some(name), Some(properties)) = (find(b"event"), find(b"properties")) else {
         return Err(Malformed { at: event.json.len() });
     };
+    let properties = last_of_equal_keys(members(properties)?);
     out.extend_from_slice(b"{\"event\":");
     splice(name, out);
     out.extend_from_slice(b",\"properties\":{");
-    write_properties(style, event, last_of_equal_keys(members(properties)?), out);
+    let mut known = Known::default();
+    for p in &properties {
+        known.look_at(&p.key, p.value);
+    }
+    write_head(style, event, &known, out, splice);
+    for p in properties.iter().filter(|p| !is_replaced(&p.key, event.imported)) {
+        p.write(out);
+    }
     out.push(b'}');
     for sibling in outer.iter().filter(|m| !matches!(&*m.key, b"event" | b"properties")) {
         sibling.write(out);
@@ -74,33 +127,39 @@ fn write_event(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<()
     Ok(())
 }
 
-fn write_properties(style: &Style, event: &Event<'_>, properties: Vec<Keyed<'_>>, out: &mut Vec<u8>) {
-    let mut known = Known::default();
-    for p in &properties {
-        known.look_at(p);
+/// Does the line leave this property out, or say it in its own words?
+#[inline]
+pub(crate) fn is_replaced(key: &[u8], imported: bool) -> bool {
+    match key {
+        b"token" | b"ip" | b"time" | b"distinct_id" | b"$insert_id" | b"$mp_api_timestamp_ms" => true,
+        b"$import" => imported,
+        _ => false,
     }
+}
+
+/// The properties that stand in front; `copy` appends what the sender wrote.
+fn write_head(
+    style: &Style,
+    event: &Event<'_>,
+    known: &Known<'_>,
+    out: &mut Vec<u8>,
+    copy: impl Fn(&[u8], &mut Vec<u8>),
+) {
+    let mut digits = itoa::Buffer::new();
     let time = if style.time_in_ms { event.time_ms } else { event.time_ms.div_euclid(1000) };
-    let made_up = insert_id(style.store, event.position);
-    write_formatted(out, format_args!("\"time\":{time},\"distinct_id\":"));
-    known.write_distinct_id(style, event, &made_up, out);
+    out.extend_from_slice(b"\"time\":");
+    out.extend_from_slice(digits.format(time).as_bytes());
+    out.extend_from_slice(b",\"distinct_id\":");
+    known.write_distinct_id(style, event, out, &copy);
     out.extend_from_slice(b",\"$insert_id\":");
     match known.insert_id.filter(|v| !matches!(*v, b"null" | b"\"\"")) {
-        Some(sent) => splice(sent, out),
-        None => write_formatted(out, format_args!("\"{made_up}\"")),
+        Some(sent) => copy(sent, out),
+        None => write_made_up(style.store, event.position, out),
     }
-    write_formatted(out, format_args!(",\"$mp_api_timestamp_ms\":{}", event.received_at_ms));
+    out.extend_from_slice(b",\"$mp_api_timestamp_ms\":");
+    out.extend_from_slice(digits.format(event.received_at_ms).as_bytes());
     if event.imported {
         out.extend_from_slice(b",\"$import\":true");
-    }
-    for p in &properties {
-        let written = match &*p.key {
-            b"token" | b"ip" | b"time" | b"distinct_id" | b"$insert_id" | b"$mp_api_timestamp_ms" => true,
-            b"$import" => event.imported,
-            _ => false,
-        };
-        if !written {
-            p.write(out);
-        }
     }
 }
 
@@ -111,8 +170,8 @@ pub(crate) fn name(json: &[u8]) -> Option<Cow<'_, [u8]>> {
 }
 
 /// The properties that the line's first members are made from.
-#[derive(Default)]
-struct Known<'a> {
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a> {
     distinct_id: Option<&'a [u8]>,
     insert_id: Option<&'a [u8]>,
     user_id: Option<&'a [u8]>,
@@ -120,44 +179,52 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn look_at(&mut self, property: &Keyed<'a>) {
-        match &*property.key {
-            b"distinct_id" => self.distinct_id = Some(property.value),
-            b"$insert_id" => self.insert_id = Some(property.value),
-            b"$user_id" => self.user_id = Some(property.value),
-            b"$device_id" => self.device_id = Some(property.value),
+    #[inline]
+    pub(crate) fn look_at(&mut self, key: &[u8], value: &'a [u8]) {
+        match key {
+            b"distinct_id" => self.distinct_id = Some(value),
+            b"$insert_id" => self.insert_id = Some(value),
+            b"$user_id" => self.user_id = Some(value),
+            b"$device_id" => self.device_id = Some(value),
             _ => {}
         }
     }
 
-    fn write_distinct_id(&self, style: &Style, event: &Event<'_>, made_up: &str, out: &mut Vec<u8>) {
+    fn write_distinct_id(
+        &self,
+        style: &Style,
+        event: &Event<'_>,
+        out: &mut Vec<u8>,
+        copy: impl Fn(&[u8], &mut Vec<u8>),
+    ) {
         let given = |v: Option<&'a [u8]>| v.filter(|v| !matches!(*v, b"null" | b"\"\""));
         if let Some(sent) = self.distinct_id.filter(|v| *v != b"null") {
-            return splice(sent, out);
+            return copy(sent, out);
         }
         if style.simplified_ids {
             if let Some(user) = given(self.user_id) {
-                return splice(user, out);
+                return copy(user, out);
             }
             if let Some(device) = given(self.device_id) {
                 // A number has no quotes to strip; its digits are its name.
                 let id = device.strip_prefix(b"\"").and_then(|d| d.strip_suffix(b"\"")).unwrap_or(device);
                 out.extend_from_slice(b"\"$device:");
-                splice(id.strip_prefix(b"$device:").unwrap_or(id), out);
+                copy(id.strip_prefix(b"$device:").unwrap_or(id), out);
                 return out.push(b'"');
             }
         }
         match event.address_hash {
             Some(hash) => write_formatted(out, format_args!("\"{hash:016x}\"")),
-            None => write_formatted(out, format_args!("\"{made_up}\"")),
+            None => write_made_up(style.store, event.position, out),
         }
     }
 }
 
 /// The `$insert_id` of an event that was sent without one.
-fn insert_id(store: StoreId, position: Position) -> String {
+fn write_made_up(store: StoreId, position: Position, out: &mut Vec<u8>) {
     let [a, b, c, d, ..] = store.0;
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}-{}-{}", position.lane.0, position.seq.0)
+    let (lane, seq) = (position.lane.0, position.seq.0);
+    write_formatted(out, format_args!("\"{a:02x}{b:02x}{c:02x}{d:02x}-{lane}-{seq}\""));
 }
 
 fn write_formatted(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

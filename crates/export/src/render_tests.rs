@@ -24,7 +24,7 @@ fn event(json: &str) -> Event<'_> {
 
 fn line(style: &Style, event: &Event<'_>) -> String {
     let mut out = Vec::new();
-    render(style, event, &mut out).unwrap();
+    Renderer::new(*style).line(event, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text.matches('\n').count(), 1, "one line each: {text}");
     assert!(!text.contains('\r'));
@@ -107,9 +107,12 @@ fn missing_ids_are_made_the_same_way_each_time() {
         assert_eq!(got["properties"]["distinct_id"], distinct_id, "{properties}");
         assert_eq!(got["properties"]["$insert_id"], id, "{properties}");
     }
-    let longest = insert_id(STORE, Position { lane: LaneId(u16::MAX), seq: Seq(u64::MAX) });
+    let mut longest = Vec::new();
+    write_made_up(STORE, Position { lane: LaneId(u16::MAX), seq: Seq(u64::MAX) }, &mut longest);
+    let longest = String::from_utf8(longest).unwrap();
     assert!(
-        longest.len() <= 36 && longest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+        longest.len() <= 36 + 2
+            && longest.trim_matches('"').bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
         "{longest}"
     );
 }
@@ -133,7 +136,7 @@ fn what_is_no_event_is_an_error_and_leaves_nothing_behind() {
         r#"{"event":"e","properties":{"a"}}"#,
     ] {
         let mut out = b"kept".to_vec();
-        assert!(render(&style(), &event(bad), &mut out).is_err(), "{bad}");
+        assert!(Renderer::new(style()).line(&event(bad), &mut out).is_err(), "{bad}");
         assert_eq!(out, b"kept");
     }
 }
@@ -240,12 +243,96 @@ proptest! {
         let device_is_scalar = properties.iter().rfind(|(k, _)| k == "$device_id").is_none_or(|(_, v)| v.is_string() || v.is_i64());
         prop_assume!(device_is_scalar);
         prop_assert_eq!(parsed(&style, &event), model(&style, &event));
+        prop_assert_eq!(ways(&style, &event).1, Some(model(&style, &event)));
     }
 
     #[test]
-    fn no_bytes_make_rendering_panic(json in prop::collection::vec(prop::sample::select(b"{}[]\":,\\u d8\n1eventproperties".to_vec()), 0..60)) {
-        let text = String::from_utf8(json).unwrap();
+    fn no_bytes_make_rendering_panic_and_both_ways_agree(
+        json in prop::collection::vec(prop::sample::select(b"{}[]\":,\\u d8\n1eventproperties".to_vec()), 0..60),
+        wrapped: bool,
+    ) {
+        let mut text = String::from_utf8(json).unwrap();
+        if wrapped {
+            text = format!(r#"{{"event":"e","properties":{{"a":1,{text}}}}}"#);
+        }
+        let (quick, long) = lines(&style(), &event(&text));
+        if let Some(quick) = quick {
+            // The long way leaves out spaces between members.
+            let packed = |line: String| line.replace(' ', "");
+            prop_assert_eq!(Some(packed(quick)), long.map(packed));
+        }
+    }
+}
+
+/// The line by the quick way, if the event is ordinary, and by the long way.
+fn lines(style: &Style, event: &Event<'_>) -> (Option<String>, Option<String>) {
+    let text = |out: Vec<u8>| String::from_utf8(out).unwrap();
+    let quick = take_apart(event.json, event.imported, &mut Scratch::default()).map(|parts| {
         let mut out = Vec::new();
-        let _ = render(&style(), &event(&text), &mut out);
+        write_parts(style, event, &parts, &mut out);
+        text(out)
+    });
+    let mut out = Vec::new();
+    let long = write_event(style, event, &mut out).ok().map(|()| text(out));
+    (quick, long)
+}
+
+/// As [`lines`], as values.
+fn ways(style: &Style, event: &Event<'_>) -> (Option<Value>, Option<Value>) {
+    let (quick, long) = lines(style, event);
+    let value = |line: String| serde_json::from_str(&line).unwrap();
+    (quick.map(value), long.map(value))
+}
+
+#[test]
+fn ordinary_events_go_the_quick_way_and_read_the_same() {
+    let wide = (0..MANY).map(|i| format!("\"key {i}\":{i}")).collect::<Vec<_>>().join(",");
+    let ordinary = [
+        r#"{"event":"e","properties":{}}"#.to_owned(),
+        r#"{"event":"e","properties":{"token":"t"}}"#.into(),
+        r#"{"event":"e","properties":{"token":"t","a":1,"b":[{"x":"]}"},null],"ip":"1","c":"d"}}"#.into(),
+        r#"{"properties":{"a":"\\","b":"\"","time":1},"event":"said \"e\"","$mp_metadata":{"a":[1]},"id":7}"#
+            .into(),
+        r#"{"event":"é😀\ud83d\ude00\u00e9","properties":{"distinct_id":1,"$insert_id":"","ключ":1e400}}"#
+            .into(),
+        r#"{"event":null,"properties":{"time":1,"$import":1,"$mp_api_timestamp_ms":0,"a":{"a":{}}}}"#.into(),
+        format!(r#"{{"event":"e","properties":{{{wide},"ip":1}}}}"#),
+        format!(r#"{{"event":"{}","properties":{{"token":"{}"}}}}"#, "long ".repeat(99), "t".repeat(64)),
+    ];
+    for text in ordinary {
+        for (imported, simplified_ids) in [(false, false), (true, true)] {
+            let style = Style { simplified_ids, ..style() };
+            let event = Event { imported, ..event(&text) };
+            let (quick, long) = lines(&style, &event);
+            assert!(quick.is_some(), "{text}");
+            assert_eq!(quick, long, "{text}");
+        }
+        // Spaces between the parts stay where the sender wrote them.
+        let spaced: Value = serde_json::from_str(&text.replace("1e400", "1")).unwrap();
+        let spaced = spaced.to_string().replace("\":", "\" : ").replace(",\"", " , \"");
+        let (quick, long) = ways(&style(), &event(&spaced));
+        assert!(quick.is_some(), "{spaced}");
+        assert_eq!(quick, long, "{spaced}");
+    }
+}
+
+const MANY: usize = 600;
+
+#[test]
+fn what_is_not_ordinary_goes_the_long_way() {
+    let wide = (0..5000).map(|i| format!("\"{i}\":{i}")).collect::<Vec<_>>().join(",");
+    for text in [
+        "{\"event\":\"e\",\n\"properties\":{}}",
+        r#"{"event":"e","properties":{"a":1,"b":2,"a":3}}"#,
+        r#"{"event":"e","properties":{"tok\u0065n":1}}"#,
+        r#"{"event":"e","properties":{"a":"\ud83d"}}"#,
+        r#"{"event":"e","properties":{},"event":"f"}"#,
+        r#"{"event":"e","properties":{},"a":1,"a":2}"#,
+        r#"{"event":"e","properties":{},"a":1,"b":2,"c":3,"d":4,"e":5}"#,
+        &format!(r#"{{"event":"e","properties":{{{wide}}}}}"#),
+    ] {
+        let (quick, long) = lines(&style(), &event(text));
+        assert_eq!((quick, long.is_some()), (None, true), "{text}");
+        assert_eq!(parsed(&style(), &event(text)), ways(&style(), &event(text)).1.unwrap(), "{text}");
     }
 }
