@@ -1,4 +1,5 @@
-//! What the benchmarks share: events as a web SDK sends them, and the load generator.
+//! What the benchmarks share: events as SDKs send them, and the load generator behind `forebay bench http`.
 
 pub mod events;
+pub mod http;
 pub mod load;

@@ -1,6 +1,6 @@
 //! `forebay bench`: what this machine can do.
 
-use super::{Common, Done, Failure, out};
+use super::{Common, Done, Failure, bench_http, out};
 use clap::Subcommand;
 use forebay_log::{Backend, BenchOptions, BenchRun, bench_disk};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +11,8 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) enum Bench {
     /// Commit groups of several sizes with both backends, durably
     Disk(Disk),
+    Http(Box<bench_http::Http>),
+    Bare(bench_http::Bare),
 }
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +33,17 @@ pub(crate) struct Disk {
 
 impl Bench {
     pub(crate) fn run(self, common: &Common) -> Done {
-        let Bench::Disk(disk) = self;
+        match self {
+            Bench::Disk(disk) => disk.run(common),
+            Bench::Http(http) => http.run(common),
+            Bench::Bare(bare) => bare.run(),
+        }
+    }
+}
+
+impl Disk {
+    fn run(self, common: &Common) -> Done {
+        let disk = self;
         let mut options = BenchOptions::default();
         if !disk.backends.is_empty() {
             options.backends = disk.backends;

@@ -6,6 +6,7 @@
 
 mod accounting;
 mod bench;
+mod bench_http;
 mod cat;
 mod export;
 mod health;

@@ -45,6 +45,10 @@ fn every_command_of_the_contract_is_understood() {
         "stats --project 1 --from 2026-01-01T00:00:00Z --minutes 5",
         "rejects --project 1 -n 3",
         "bench disk --group-bytes 4096 --backend mapped",
+        "bench http --json --load single,batch50 --form json,gzip --connections 100,10000 --rate 500 --plots D",
+        "bench http --mix --open 0.7 --followers 2 --idle 100 --beside none --set log.lanes=2 --pin",
+        "bench http --url http://127.0.0.1:80/x --pid 1 --beside bare,forebay",
+        "bench bare --parse",
         "settings --json",
         "health --url http://127.0.0.1:8080/health/ready",
     ] {
@@ -57,6 +61,10 @@ fn what_cannot_be_meant_is_refused_with_the_place() {
     for (line, part) in [
         ("", "Usage: forebay"),
         ("served", "unrecognized subcommand 'served'"),
+        ("bench http --load batch0", "batchN with N up to 2000"),
+        ("bench http --open 0", "above 0"),
+        ("bench http --seconds 0.01", "from 0.05 to 600"),
+        ("bench http --pid 1", "--url"),
         ("log cat --from 5", "position \"5\" is not LANE:SEQ"),
         ("log cat --project x", "invalid value 'x' for '--project <ID>'"),
         ("log cat --project 0", "invalid value '0'"),
