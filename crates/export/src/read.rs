@@ -217,11 +217,15 @@ impl Reader {
                 }
                 Some(Step::Gap(gap)) => {
                     if !matches!(gap.reason, GapReason::Retention) {
+                        // One line an export, however much is damaged.
+                        if self.unreadable == 0 {
+                            tracing::warn!(
+                                lane = %gap.lane, from = gap.from.0, to = gap.to.0, reason = ?gap.reason,
+                                "an export steps over records that cannot be read, here first; `forebay log verify` \
+                                 names all"
+                            );
+                        }
                         self.unreadable += gap.to.0.saturating_sub(gap.from.0);
-                        tracing::warn!(
-                            lane = %gap.lane, from = gap.from.0, to = gap.to.0, reason = ?gap.reason,
-                            "an export steps over records that cannot be read"
-                        );
                     }
                     self.open = Some((stretch, cursor));
                 }

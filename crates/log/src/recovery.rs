@@ -18,6 +18,7 @@ mod tail;
 
 pub(crate) use lane::{RecoveredLane, recover};
 
+use crate::scrub::DAMAGE_LINES_MAX;
 use forebay_record::{LaneId, Lsn, SegmentId, Seq};
 use std::{ops::Range, path::PathBuf, time::Duration};
 
@@ -47,6 +48,24 @@ pub struct LaneRecovery {
     pub cut: Option<Cut>,
     /// Acknowledged data that the disk damaged: left as it is, reported, served around.
     pub damage: Vec<DamagedRange>,
+}
+
+impl LaneRecovery {
+    fn log_damage(&self) {
+        let lane = self.lane;
+        for damage in self.damage.iter().take(DAMAGE_LINES_MAX) {
+            tracing::error!(
+                %lane, segment = damage.segment.0, from = damage.bytes.start, to = damage.bytes.end,
+                events = damage.events(), what = damage.what,
+                "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
+            );
+        }
+        if let more @ 1.. = self.damage.len().saturating_sub(DAMAGE_LINES_MAX) {
+            tracing::error!(
+                %lane, more, "acknowledged data is damaged in more places: `forebay log verify` names all"
+            );
+        }
+    }
 }
 
 /// A torn tail that was cut.

@@ -21,12 +21,17 @@ use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 /// Bytes looked at in one step.
 const STEP: usize = 4 << 20;
+/// So many damaged places get a line of the log each, and of more there is only the number: a disk that fails whole
+/// must not fill the log.
+pub(crate) const DAMAGE_LINES_MAX: usize = 20;
 
 /// The segments still to be looked at.
 #[derive(Default)]
 pub(crate) struct Scrub {
     queue: VecDeque<(Arc<Lane>, SegmentId)>,
     open: Option<Open>,
+    /// Damaged places found.
+    damaged: usize,
 }
 
 struct Open {
@@ -61,7 +66,7 @@ impl Scrub {
             }
         }
         if let Some(mut open) = self.open.take() {
-            match open.step() {
+            match open.step(&mut self.damaged) {
                 Ok(false) => self.open = Some(open),
                 Ok(true) => {}
                 Err(error) => gave_up(&open.lane, open.id, &error),
@@ -110,7 +115,7 @@ fn open(disk: &dyn Disk, dir: &Path, lane: Arc<Lane>, id: SegmentId) -> io::Resu
 
 impl Open {
     /// Says whether it is through.
-    fn step(&mut self) -> io::Result<bool> {
+    fn step(&mut self, damaged: &mut usize) -> io::Result<bool> {
         let mut track = Track { bytes: &mut self.bytes, salt: self.salt, place: self.place, goal: self.goal };
         let until = self.place.position + STEP;
         while track.place.position < until {
@@ -126,11 +131,19 @@ impl Open {
                     let events = extent.seqs.end - extent.seqs.start;
                     self.lane.counters.damaged_ranges.add(1);
                     self.lane.counters.damaged_events.add(events);
-                    tracing::error!(
-                        lane = %self.lane.id, segment = self.id.0, from = extent.bytes.start,
-                        to = extent.bytes.end, events, what = %extent.flaw,
-                        "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
-                    );
+                    *damaged += 1;
+                    if *damaged <= DAMAGE_LINES_MAX {
+                        tracing::error!(
+                            lane = %self.lane.id, segment = self.id.0, from = extent.bytes.start,
+                            to = extent.bytes.end, events, what = %extent.flaw,
+                            "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
+                        );
+                    } else if *damaged == DAMAGE_LINES_MAX + 1 {
+                        tracing::error!(
+                            "acknowledged data is damaged in more places: from here on they are only counted; \
+                             `forebay log verify` names all"
+                        );
+                    }
                 }
                 Find::End => return Ok(true),
             }

@@ -11,6 +11,9 @@ use std::{
     path::Path,
 };
 
+/// So many damaged places of a lane get a line each; of more there is only the number.
+const DAMAGED_LINES_MAX: usize = 20;
+
 /// What a start came to.
 #[derive(Clone)]
 pub struct Report {
@@ -94,7 +97,7 @@ fn write_recovery(recovery: &Recovery, out: &mut String) -> std::fmt::Result {
                 lane.lane, cut.bytes
             )?;
         }
-        for damage in &lane.damage {
+        for damage in lane.damage.iter().take(DAMAGED_LINES_MAX) {
             writeln!(
                 out,
                 "  DAMAGED             lane {}, segment {}, bytes {}..{}: {}; {} events cannot be read. `forebay log \
@@ -105,6 +108,13 @@ fn write_recovery(recovery: &Recovery, out: &mut String) -> std::fmt::Result {
                 damage.bytes.end,
                 damage.what,
                 damage.events()
+            )?;
+        }
+        if let more @ 1.. = lane.damage.len().saturating_sub(DAMAGED_LINES_MAX) {
+            writeln!(
+                out,
+                "  DAMAGED             lane {}: {more} more places. `forebay log verify` has them",
+                lane.lane
             )?;
         }
     }

@@ -129,13 +129,7 @@ pub(crate) fn recover(
     report.durable_lsn = Lsn(next.lsn.0 - 1);
     report.next_seq = next.seq;
     report.damage.append(&mut recovering.damage);
-    for damage in &report.damage {
-        tracing::error!(
-            %lane, segment = damage.segment.0, from = damage.bytes.start, to = damage.bytes.end,
-            events = damage.events(), what = damage.what,
-            "acknowledged data is damaged: it is kept as it is and read around; see `forebay log verify`"
-        );
-    }
+    report.log_damage();
     disk.sync_dir(dir).map_err(io("sync", dir))?;
     // What is kept is on disk: now readers may know.
     let publish =
