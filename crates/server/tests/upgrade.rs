@@ -4,50 +4,17 @@
 //! The store of format version 1 and its listing are checked in (`crates/log/tests/stores/v1`) and never made again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-#[path = "../../log/tests/common/packed.rs"]
-mod packed;
+mod common;
 
-use forebay_control::{Control, NewProject};
-use forebay_record::crc32c;
-use packed::Image;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+use common::{
+    forebay,
+    packed::{self, Image},
+    stored, v1,
 };
-use tempfile::TempDir;
+use forebay_record::crc32c;
+use std::{fs, path::Path};
 
 const SEGMENT: &str = "log/0000/00000000000000000003.seg";
-
-fn stored() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../log/tests/stores/v1")
-}
-
-/// The store of version 1, with a registry that knows its projects.
-fn v1(change: impl FnOnce(&mut Image)) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let mut image = packed::unpack(&stored());
-    change(&mut image);
-    packed::write(&image, dir.path()).unwrap();
-    let control = Control::open(dir.path()).unwrap();
-    for id in [7, 8, 9] {
-        let new = NewProject {
-            name: format!("p{id}"),
-            id: Some(id),
-            token: Some(format!("tok-{id}")),
-            ..NewProject::default()
-        };
-        control.create_project(&new).unwrap();
-    }
-    drop(control);
-    dir
-}
-
-fn forebay(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-    command.args(args).arg("--data-dir").arg(dir).env_clear().stdin(Stdio::null());
-    command.output().unwrap()
-}
 
 /// The one line that a refusal is.
 fn refused(dir: &Path, args: &[&str]) -> String {

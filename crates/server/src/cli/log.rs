@@ -139,14 +139,19 @@ fn run_repair(common: &Common, accept_loss: bool) -> Done {
     for action in &report.actions {
         out.line(&action.to_string())?;
     }
-    let (steps, lost) = (report.actions.len(), report.records_lost());
+    let beyond = report.actions.iter().filter(|action| action.step == RepairStep::Nothing).count();
+    let (steps, lost) = (report.actions.len() - beyond, report.records_lost());
     out.line(&match (steps, report.dry_run) {
+        (0, _) if beyond > 0 => "nothing that can be repaired".to_owned(),
         (0, _) => "nothing to repair".to_owned(),
         (_, true) => {
             format!("steps: {steps}, records given up: {lost}; nothing was changed, --accept-loss does it")
         }
         (_, false) => format!("steps done: {steps}, records given up: {lost}"),
     })?;
+    if beyond > 0 {
+        out.line(&format!("beyond repair, left as it is: {beyond}"))?;
+    }
     out.done()?;
     mended(&report)
 }
