@@ -25,6 +25,7 @@ pub mod cli;
 pub mod delivered;
 pub mod disk;
 pub mod forebay;
+pub mod harm;
 pub mod json;
 pub mod metrics;
 pub mod power_cut;
