@@ -182,7 +182,9 @@ fn latency(load: &LoadReport) -> String {
     let mut canvas = frame(&title, "share of requests that were not slower", &y, &names);
     for tick in x.ticks() {
         canvas.grid((x.at(tick), PLOT_TOP), (x.at(tick), PLOT_BOTTOM));
-        let percent = format!("{} %", (100.0 - 100.0 / tick) as f32);
+        let percent = format!("{:.4}", 100.0 - 100.0 / tick);
+        // As many digits as there are nines to show.
+        let percent = format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'));
         canvas.text(x.at(tick), PLOT_BOTTOM + 16.0, Anchor::Middle, &percent);
     }
     for (nth, case) in load.cases.iter().enumerate() {

@@ -20,8 +20,20 @@ impl Cpu {
     /// # Errors
     /// When there is no such process, or `/proc` is not to be read.
     pub fn of(pid: u32) -> io::Result<Cpu> {
+        Cpu::of_all(&with_descendants(pid)?)
+    }
+
+    /// Of this process by itself, whatever it started.
+    ///
+    /// # Errors
+    /// When `/proc` is not to be read.
+    pub fn of_myself() -> io::Result<Cpu> {
+        Cpu::of_all(&[std::process::id()])
+    }
+
+    fn of_all(pids: &[u32]) -> io::Result<Cpu> {
         let mut cpu = Cpu::default();
-        for pid in with_descendants(pid)? {
+        for pid in pids {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
             cpu.ticked_ns += ticks(&stat).unwrap_or(0) * (1_000_000_000 / TICKS_PER_S);
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -127,6 +127,7 @@ pub struct Figures {
     pub followed_mb_per_s: Option<Figure>,
     pub followers_cores: Option<Figure>,
     pub left_over: Option<Figure>,
+    pub generator_cores: Option<Figure>,
 }
 
 /// What idle connections cost a server.
@@ -259,6 +260,7 @@ impl Figures {
             followed_mb_per_s: over(&|r| r.per_s(r.followed_bytes? / 1e6)),
             followers_cores: over(&|r| r.per_s(r.followers_cpu_s?)),
             left_over: over(&|r| (r.left_over > 0).then_some(r.left_over as f64)),
+            generator_cores: over(&|r| r.per_s(r.generator_cpu_s)),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Round {
     pub left_over: u64,
     /// CPU of the server's process.
     pub cpu_s: Option<f64>,
+    /// CPU of the generator: near to its threads in number, it is the limit and not the server.
+    pub generator_cpu_s: f64,
     /// CPU of simd-json alone for an event of this load, measured beside this round.
     pub simd_json_cpu_s_per_event: f64,
     /// How long answers took.
@@ -58,6 +60,7 @@ pub struct Round {
 struct Meter {
     metrics: Metrics,
     cpu: Option<Cpu>,
+    generator_cpu: Cpu,
     device: Option<u64>,
     followed: u64,
     followers_cpu: Vec<Cpu>,
@@ -100,6 +103,7 @@ impl Setting<'_> {
         // Being asked for metrics costs the server something: outside of what is counted.
         let early = if when == When::After { cpu()? } else { None };
         let meter = Meter {
+            generator_cpu: Cpu::of_myself()?,
             device: self.device.and_then(Device::bytes_written),
             followed: followers.bytes_printed(),
             followers_cpu: followers.cpu(),
@@ -124,6 +128,7 @@ impl Setting<'_> {
             json_bytes: outcome.json_bytes,
             left_over: outcome.left_over,
             cpu_s: after.cpu.as_ref().zip(before.cpu.as_ref()).map(|(a, b)| a.since(b).as_secs_f64()),
+            generator_cpu_s: after.generator_cpu.since(&before.generator_cpu).as_secs_f64(),
             simd_json_cpu_s_per_event: 0.0,
             latency: outcome.latencies.quantiles(),
             flushes: grown("forebay_log_flushes_total"),

@@ -1,6 +1,6 @@
 //! A whole run: loads one after the other, for each of them all servers in turn.
 
-use std::{fs, net::TcpStream, sync::Arc, time::Duration};
+use std::{fs, net::TcpStream, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Error, Report,
@@ -30,6 +30,8 @@ pub struct Options {
     pub connections: Vec<usize>,
     /// A Forebay with so many projects, each for itself.
     pub projects: Vec<u64>,
+    /// Other `forebay` binaries, measured in turn with the first.
+    pub versus: Vec<PathBuf>,
     /// Servers that already run; where there are any, no Forebay is started unless [`Beside::Forebay`] says so.
     pub running: Vec<External>,
     /// What to measure beside.
@@ -228,6 +230,12 @@ impl<'a> Run<'a> {
                     format!("forebay, {projects} projects")
                 };
                 run.add(starter.forebay(&name, projects)?, &own(projects))?;
+            }
+            for binary in &options.versus {
+                let other = Starter { binary: binary.clone(), ..starter.clone() };
+                let name = format!("forebay at {}", binary.display());
+                let projects = options.projects.first().copied().unwrap_or(1);
+                run.add(other.forebay(&name, projects)?, &own(projects))?;
             }
         }
         if options.beside.contains(&Beside::SimdJson) {

@@ -7,7 +7,7 @@ use super::report::{Case, Figure, Figures, LoadReport, Report};
 /// What stands in a row: its name, and the figure of a case.
 type Row = (&'static str, fn(&Figures) -> Option<Figure>);
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 26] = [
     ("requests/s", |f| f.requests_per_s),
     ("events/s", |f| f.events_per_s),
     ("MB/s of JSON", |f| f.mb_per_s),
@@ -33,6 +33,7 @@ const ROWS: [Row; 25] = [
     ("followers print, MB/s", |f| f.followed_mb_per_s),
     ("followers' CPU, cores", |f| f.followers_cores),
     ("requests not sent in time", |f| f.left_over),
+    ("generator's CPU, cores", |f| f.generator_cores),
 ];
 
 /// The whole report as text. Medians of the rounds, with their range.
@@ -63,18 +64,12 @@ fn one(load: &LoadReport, out: &mut String) {
         rounds.len(),
         number(load.simd_json_cpu_s_per_million_events.median),
     );
-    let mut lines = vec![vec![String::new()]];
-    lines[0].extend(load.cases.iter().map(heading));
-    for (name, figure) in ROWS {
-        let cells = load.cases.iter().map(|case| figure(&case.figures).map(|figure| cell(&figure)));
-        let cells: Vec<Option<String>> = cells.collect();
-        // What nobody has is no row.
-        if cells.iter().any(Option::is_some) {
-            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
-            lines.push(std::iter::once(name.to_owned()).chain(cells).collect());
-        }
+    // The closed loop and the open one below each other; and never wider than a screen.
+    let mut cases: Vec<&Case> = load.cases.iter().collect();
+    cases.sort_by_key(|case| case.offered_per_s.is_some());
+    for group in cases.chunk_by(|a, b| a.offered_per_s.is_some() == b.offered_per_s.is_some()) {
+        group.chunks(COLUMNS_MAX).for_each(|cases| columns(cases, out));
     }
-    aligned(&lines, out);
     for idle in &load.idle {
         let _ = writeln!(
             out,
@@ -89,6 +84,24 @@ fn one(load: &LoadReport, out: &mut String) {
             accounts.server, accounts.acknowledged
         );
     }
+}
+
+/// The most cases beside each other.
+const COLUMNS_MAX: usize = 4;
+
+fn columns(cases: &[&Case], out: &mut String) {
+    let mut lines = vec![vec![String::new()]];
+    lines[0].extend(cases.iter().map(|case| heading(case)));
+    for (name, figure) in ROWS {
+        let cells = cases.iter().map(|case| figure(&case.figures).map(|figure| cell(&figure)));
+        let cells: Vec<Option<String>> = cells.collect();
+        // What nobody has is no row.
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+            lines.push(std::iter::once(name.to_owned()).chain(cells).collect());
+        }
+    }
+    aligned(&lines, out);
 }
 
 /// What tells a case from the others.

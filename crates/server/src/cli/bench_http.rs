@@ -80,6 +80,9 @@ pub(crate) struct Http {
     /// The binary to measure [default: this one]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Another forebay binary, measured in turn with the first, such as one built before a change; may be repeated
+    #[arg(long, value_name = "FILE")]
+    versus: Vec<PathBuf>,
     /// Threads that generate the load [default: one for each two cores]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: Option<u32>,
@@ -181,6 +184,7 @@ impl Http {
             forms: self.forms,
             connections: self.connections.into_iter().map(|count| count as usize).collect(),
             projects: self.projects,
+            versus: self.versus,
             running: running.collect(),
             beside: self.beside.into_iter().flatten().collect(),
             offered: match (self.rate, self.open) {
