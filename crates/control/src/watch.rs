@@ -67,6 +67,17 @@ impl Control {
         self.read(|job| snapshot(&job.transaction).map_err(|e| job.wrap(e)))
     }
 
+    /// One project as routing knows it; `None` if there is none. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn project_settings(&self, id: ProjectId) -> Result<Option<ProjectSettings>, StoreError> {
+        self.read(|job| {
+            let found = projects(&job.transaction, Some(id));
+            found.map(|mut found| found.pop()).map_err(|e| job.wrap(e))
+        })
+    }
+
     /// What changed after the change numbered `id`.
     ///
     /// # Errors

@@ -61,11 +61,10 @@ impl Export {
             time_in_ms: self.time_in_ms,
         };
         let control = common.existing_control()?;
-        let projects = control.snapshot()?.projects;
         let subject = match self.project {
-            None => Subject::of(only(&projects)?, now_ms),
-            Some(id) => match projects.iter().find(|p| p.id == id) {
-                Some(settings) => Subject::of(settings, now_ms),
+            None => Subject::of(only(&control.snapshot()?.projects)?, now_ms),
+            Some(id) => match control.project_settings(id)? {
+                Some(settings) => Subject::of(&settings, now_ms),
                 None => return show_missing(&control, id),
             },
         };

@@ -4,11 +4,13 @@
 
 use super::{Failure, out};
 use clap::ValueEnum;
-use forebay_control::Control;
+use forebay_control::{Control, Poll};
 use forebay_export::one_line;
 use forebay_log::{Filter, Frame, KindSet, Record, RouteKey};
 use forebay_record::{FrameHeader, FrameKind, LaneId, ProjectId};
+use forebay_route::{Change, ProjectSettings};
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     io::Write as _,
 };
@@ -50,12 +52,44 @@ pub(crate) struct Owners {
 impl Owners {
     /// As the registry says now.
     pub(crate) fn load(control: &Control) -> Result<Owners, Failure> {
-        let (mut by_token, mut projects) = (HashMap::new(), HashSet::new());
-        for project in control.snapshot()?.projects {
-            projects.insert(project.id);
-            by_token.extend(project.tokens.into_iter().map(|token| (token, project.id)));
+        Ok(Owners::of_all(control.snapshot()?.projects))
+    }
+
+    /// These projects' tokens.
+    pub(crate) fn of_all(projects: Vec<ProjectSettings>) -> Owners {
+        let mut owners = Owners::default();
+        projects.into_iter().for_each(|project| owners.add(project));
+        owners
+    }
+
+    fn add(&mut self, project: ProjectSettings) {
+        self.projects.insert(project.id);
+        self.by_token.extend(project.tokens.into_iter().map(|token| (token, project.id)));
+    }
+
+    /// Takes in what the registry says is new.
+    pub(crate) fn apply(&mut self, poll: Poll) {
+        let changes = match poll {
+            Poll::Nothing => return,
+            Poll::Everything(snapshot) => return *self = Owners::of_all(snapshot.projects),
+            Poll::Changes(changes) => changes,
+        };
+        let touched = |change: &Change| match change {
+            Change::Project(project) => Some(project.id),
+            Change::ProjectRemoved(id) => Some(*id),
+            _ => None,
+        };
+        let touched: HashSet<ProjectId> = changes.iter().filter_map(touched).collect();
+        if touched.is_empty() {
+            return;
         }
-        Ok(Owners { by_token, projects })
+        self.projects.retain(|id| !touched.contains(id));
+        self.by_token.retain(|_, id| !touched.contains(id));
+        for change in changes {
+            if let Change::Project(project) = change {
+                self.add(project);
+            }
+        }
     }
 
     /// Whose frame this is: an unclaimed one is its token's owner's, if there is one by now.
@@ -103,7 +137,7 @@ impl Select {
         let owner = owners.of(header, token);
         let any = self.projects.is_empty() && !self.unclaimed;
         let kept = any || owner.map_or(self.unclaimed, |project| self.projects.contains(&project));
-        kept.then(|| Shown { header, lane, token, meta: frame.meta(), owner })
+        kept.then(|| Shown { header, lane, token, meta: frame.meta(), owner, shared: OnceCell::new() })
     }
 }
 
@@ -114,6 +148,8 @@ pub(crate) struct Shown<'a> {
     token: &'a [u8],
     meta: &'a [u8],
     owner: Option<ProjectId>,
+    /// What the JSON lines say of the frame, once it is asked for.
+    shared: OnceCell<Vec<u8>>,
 }
 
 impl Shown<'_> {
@@ -128,21 +164,13 @@ impl Shown<'_> {
     }
 
     fn json_line(&self, record: &Record<'_>, line: &mut Vec<u8>) -> Result<(), Failure> {
-        let header = self.header;
+        let (header, mut digits) = (self.header, itoa::Buffer::new());
         // The lane as a number, the unclaimed one too: programs sort by it.
-        write!(line, "{{\"lane\":{},\"seq\":{},\"project_id\":", self.lane.0, record.seq.0)?;
-        match self.owner {
-            Some(project) => write!(line, "{project}")?,
-            None => line.extend_from_slice(b"null"),
-        }
-        line.extend_from_slice(b",\"token\":");
-        serde_json::to_writer(&mut *line, &String::from_utf8_lossy(self.token))?;
-        let (endpoint, received) = (header.endpoint.as_str(), header.received_at_ms);
-        write!(line, ",\"endpoint\":\"{endpoint}\",\"received_at_ms\":{received},\"client_ip\":")?;
-        match header.client_ip {
-            Some(ip) => write!(line, "\"{}\"", ip.to_canonical())?,
-            None => line.extend_from_slice(b"null"),
-        }
+        line.extend_from_slice(b"{\"lane\":");
+        line.extend_from_slice(digits.format(self.lane.0).as_bytes());
+        line.extend_from_slice(b",\"seq\":");
+        line.extend_from_slice(digits.format(record.seq.0).as_bytes());
+        line.extend_from_slice(self.shared.get_or_init(|| self.json_of_frame()));
         if record.entry.repaired {
             line.extend_from_slice(b",\"repaired\":true");
         }
@@ -158,6 +186,21 @@ impl Shown<'_> {
             line.extend_from_slice(b"}\n");
         }
         Ok(())
+    }
+
+    /// What lies between a line's sequence and its record.
+    fn json_of_frame(&self) -> Vec<u8> {
+        let header = self.header;
+        let project = self.owner.map_or_else(|| "null".to_owned(), |project| project.to_string());
+        let token = serde_json::Value::from(String::from_utf8_lossy(self.token));
+        let (endpoint, received) = (header.endpoint.as_str(), header.received_at_ms);
+        let ip =
+            header.client_ip.map_or_else(|| "null".to_owned(), |ip| format!("\"{}\"", ip.to_canonical()));
+        format!(
+            ",\"project_id\":{project},\"token\":{token},\"endpoint\":\"{endpoint}\",\"received_at_ms\":{received},\
+             \"client_ip\":{ip}"
+        )
+        .into_bytes()
     }
 
     fn text_line(&self, record: &Record<'_>, line: &mut Vec<u8>) -> Result<(), Failure> {

@@ -37,7 +37,8 @@ impl Tail {
     pub(crate) fn run(&self, common: &Common) -> Done {
         let store = common.store()?;
         let control = common.existing_control()?;
-        let mut owners = Owners::load(&control)?;
+        let (snapshot, mut watch) = control.watch()?;
+        let mut owners = Owners::of_all(snapshot.projects);
         self.select.warn_of_unknown(&owners);
         let mut out = common.out();
         let mut ends = BTreeMap::new();
@@ -59,7 +60,8 @@ impl Tail {
         let mut lines = Vec::new();
         for round in 0_u32.. {
             if round % REFRESH_ROUNDS == 0 {
-                owners = Owners::load(&control)?;
+                // What changed, not everything: a registry may hold a million projects.
+                owners.apply(watch.poll()?);
                 for lane in store.lanes()?.into_iter().filter(|&lane| self.select.reads(lane)) {
                     if let Entry::Vacant(vacant) = cursors.entry(lane) {
                         let from = ends.get(&lane).copied().unwrap_or(Seq(0));
