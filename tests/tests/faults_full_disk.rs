@@ -118,6 +118,38 @@ fn a_server_killed_on_a_full_disk_starts_reads_and_heals() {
     forebay.stop();
 }
 
+#[test]
+fn the_books_are_kept_while_the_disk_is_full_and_hold_over_a_kill() {
+    let disk = disk(64);
+    let forebay = Setup::new().data_dir(disk.path().join("data")).start();
+    let project = forebay.create_project("Full");
+    let ledger = Ledger::new();
+    let senders = Senders::start(&ledger, forebay.addr(), &project.token, 6);
+    eventually(Duration::from_secs(60), "some is stored", || ledger.acknowledged() > 1000);
+    let fill = || _ = disk.fill().expect("filling the disk");
+    eventually(Duration::from_secs(60), "the disk is full", || {
+        fill();
+        ledger.refused() > 0
+    });
+    senders.stop();
+    let accounts = forebay.accounts();
+    assert!(accounts.stored > 1000 && accounts.rejected > 0, "{accounts}");
+    let booked = |dir: &Path| {
+        fill();
+        let stats = cli::run(dir, &["stats", "--json"]).success().json();
+        let totals = stats.get("totals").expect("totals");
+        (totals.u64("received"), totals.u64("stored"), totals.u64("unaccounted"))
+    };
+    let all = (accounts.received, accounts.stored, 0);
+    let dir = forebay.data_dir().to_owned();
+    eventually(Duration::from_secs(20), "everything is booked", || booked(&dir) == all);
+    assert!(!forebay.stderr().contains("accounting cannot be booked"), "{}", forebay.stderr());
+    let forebay = forebay.kill().start();
+    assert_eq!(booked(&dir), all, "nothing was left to count");
+    disk.free().expect("making room");
+    forebay.stop();
+}
+
 /// Takes what is left, to the last block.
 fn fill(dir: &Path) {
     use std::io::Write;

@@ -20,6 +20,7 @@ mod keyring;
 mod lookup;
 mod project;
 mod refusals;
+mod room;
 mod rules;
 mod schema;
 mod stats;

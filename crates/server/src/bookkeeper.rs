@@ -4,6 +4,7 @@
 //! # Invariants
 //! * What could not be booked is kept and tried again; memory is bounded by the ledger's limits.
 //! * Failing to book never stops the server: accounting waits, events do not.
+//! * Each booking keeps room for more, so that a disk that fills up meanwhile does not keep it from booking.
 //! * Counts are booked together with how far they cover the log, and after the last process's books are closed:
 //!   whatever ends this process, [`Closing`] counts the rest.
 
@@ -88,7 +89,14 @@ impl Books {
         self.report(booked);
     }
 
+    /// Also takes room for the next time: a disk may be full by then.
     fn report(&mut self, booked: Result<(), StoreError>) {
+        if booked.is_ok()
+            && let Err(error) = self.control.reserve_room()
+        {
+            // When it matters, the booking that needs it fails, and is reported.
+            tracing::debug!(%error, "no room can be kept for the books");
+        }
         match booked {
             Ok(()) if self.failing => tracing::info!("accounting is booked again"),
             // Once, not every second.
