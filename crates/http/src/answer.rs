@@ -36,7 +36,7 @@ pub enum Style {
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: StatusCode,
-    content_type: Option<&'static str>,
+    content_type: Option<&'static HeaderValue>,
     body: Bytes,
     nosniff: bool,
     retry_after_s: Option<u32>,
@@ -44,9 +44,11 @@ pub struct Answer {
     close: bool,
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+// Made once: a header value is checked byte by byte wherever one is made.
+pub(crate) static TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
+static PNG: HeaderValue = HeaderValue::from_static("image/png");
 const VERBOSE_OK: &[u8] = br#"{"error":null,"status":1}"#;
 
 /// A transparent pixel, the smallest PNG there is (8-bit grey with alpha).
@@ -67,9 +69,9 @@ impl Style {
         };
         let plain: &'static [u8] = if error.is_none() { b"1" } else { b"0" };
         match self {
-            Style::Plain => Answer::of(TEXT, Bytes::from_static(plain)),
-            Style::Verbose => Answer::of(JSON, verbose()),
-            Style::Pixel => Answer::of("image/png", Bytes::from_static(PIXEL)),
+            Style::Plain => Answer::of(&TEXT, Bytes::from_static(plain)),
+            Style::Verbose => Answer::of(&JSON, verbose()),
+            Style::Pixel => Answer::of(&PNG, Bytes::from_static(PIXEL)),
             Style::Script { callback, verbose: wordy } => {
                 let argument = if *wordy { verbose() } else { Bytes::from_static(plain) };
                 let mut call = Vec::with_capacity(callback.len() + argument.len() + 3);
@@ -77,7 +79,7 @@ impl Style {
                 call.push(b'(');
                 call.extend_from_slice(&argument);
                 call.extend_from_slice(b");");
-                Answer { nosniff: true, ..Answer::of(SCRIPT, call.into()) }
+                Answer { nosniff: true, ..Answer::of(&SCRIPT, call.into()) }
             }
         }
     }
@@ -102,7 +104,7 @@ struct Imported {
 
 /// Success of a strict `/import`.
 pub fn imported(count: u32, _: Stored) -> Answer {
-    Answer::of(JSON, json(&Imported { code: 200, num_records_imported: count, status: "OK" }))
+    Answer::of(&JSON, json(&Imported { code: 200, num_records_imported: count, status: "OK" }))
 }
 
 /// One record that a strict `/import` did not take.
@@ -142,7 +144,7 @@ pub fn import_unreadable(why: &str) -> Answer {
 
 fn import_400(error: &str, failed_records: &[FailedRecord], num_records_imported: u32) -> Answer {
     let body = ImportFailed { code: 400, error, failed_records, num_records_imported, status: "Bad Request" };
-    Answer { status: StatusCode::BAD_REQUEST, ..Answer::of(JSON, json(&body)) }
+    Answer { status: StatusCode::BAD_REQUEST, ..Answer::of(&JSON, json(&body)) }
 }
 
 #[derive(Serialize)]
@@ -168,7 +170,7 @@ struct LookupRefused<'a, R> {
 /// A lookup table that is not one, with what is wrong in it.
 pub fn lookup_refused<R: Serialize>(error: &str, failed_records: &[R]) -> Answer {
     let body = LookupRefused { code: 400, error, failed_records, status: "Bad Request" };
-    Answer { status: StatusCode::BAD_REQUEST, ..Answer::of(JSON, json(&body)) }
+    Answer { status: StatusCode::BAD_REQUEST, ..Answer::of(&JSON, json(&body)) }
 }
 
 /// Any other refusal: JSON with `code`, `error` and `status`, as Mixpanel's are.
@@ -179,7 +181,7 @@ pub fn problem(status: StatusCode, error: &str) -> Answer {
         other => other.canonical_reason().unwrap_or("Error"),
     };
     let body = json(&Problem { code: status.as_u16(), error, status: name });
-    Answer { status, ..Answer::of(JSON, body) }
+    Answer { status, ..Answer::of(&JSON, body) }
 }
 
 /// The body is larger than `limit` bytes.
@@ -200,7 +202,7 @@ pub fn method_not_allowed(allow: &'static str) -> Answer {
 }
 
 impl Answer {
-    fn of(content_type: &'static str, body: Bytes) -> Answer {
+    fn of(content_type: &'static HeaderValue, body: Bytes) -> Answer {
         Answer {
             status: StatusCode::OK,
             content_type: Some(content_type),
@@ -215,18 +217,18 @@ impl Answer {
     /// 200 with a JSON document.
     #[must_use]
     pub fn json(document: &'static str) -> Answer {
-        Answer::of(JSON, Bytes::from_static(document.as_bytes()))
+        Answer::of(&JSON, Bytes::from_static(document.as_bytes()))
     }
 
     /// 200 with a JSON document made for this request.
     #[must_use]
     pub fn json_of(document: &impl Serialize) -> Answer {
-        Answer::of(JSON, json(document))
+        Answer::of(&JSON, json(document))
     }
 
     /// Text with a status.
     #[must_use]
-    pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    pub fn text(status: StatusCode, content_type: &'static HeaderValue, body: impl Into<Bytes>) -> Answer {
         Answer { status, ..Answer::of(content_type, body.into()) }
     }
 
@@ -237,7 +239,7 @@ impl Answer {
             status: StatusCode::NO_CONTENT,
             content_type: None,
             allow: Some(allow),
-            ..Answer::of(TEXT, Bytes::new())
+            ..Answer::of(&TEXT, Bytes::new())
         }
     }
 
@@ -266,7 +268,7 @@ impl Answer {
         recycled.clear();
         let mut put = |name: HeaderName, value: HeaderValue| drop(recycled.insert(name, value));
         if let Some(content_type) = self.content_type {
-            put(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            put(header::CONTENT_TYPE, content_type.clone());
         }
         if self.nosniff {
             put(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -303,7 +305,7 @@ mod tests {
         Stored::for_test()
     }
 
-    fn check(answer: &Answer, status: u16, content_type: &str, body: &str) {
+    fn check(answer: &Answer, status: u16, content_type: &'static HeaderValue, body: &str) {
         assert_eq!(answer.status.as_u16(), status);
         assert_eq!(answer.content_type, Some(content_type));
         assert_eq!(std::str::from_utf8(&answer.body).unwrap(), body);
@@ -313,12 +315,12 @@ mod tests {
     fn answers_are_mixpanels_own_byte_for_byte() {
         let script = |verbose| Style::Script { callback: "mixpanel._jsc[1]".into(), verbose };
         for (style, content_type, yes, no) in [
-            (Style::Plain, TEXT, "1", "0"),
-            (Style::Verbose, JSON, r#"{"error":null,"status":1}"#, r#"{"error":"a \"b\"","status":0}"#),
-            (script(false), SCRIPT, "mixpanel._jsc[1](1);", "mixpanel._jsc[1](0);"),
+            (Style::Plain, &TEXT, "1", "0"),
+            (Style::Verbose, &JSON, r#"{"error":null,"status":1}"#, r#"{"error":"a \"b\"","status":0}"#),
+            (script(false), &SCRIPT, "mixpanel._jsc[1](1);", "mixpanel._jsc[1](0);"),
             (
                 script(true),
-                SCRIPT,
+                &SCRIPT,
                 r#"mixpanel._jsc[1]({"error":null,"status":1});"#,
                 r#"mixpanel._jsc[1]({"error":"a \"b\"","status":0});"#,
             ),
@@ -326,7 +328,7 @@ mod tests {
             check(&accepted(&style, stored()), 200, content_type, yes);
             check(&refused(&style, "a \"b\""), 200, content_type, no);
         }
-        check(&imported(2, stored()), 200, JSON, r#"{"code":200,"num_records_imported":2,"status":"OK"}"#);
+        check(&imported(2, stored()), 200, &JSON, r#"{"code":200,"num_records_imported":2,"status":"OK"}"#);
         let failed = [FailedRecord {
             index: 1,
             insert_id: String::new(),
@@ -336,25 +338,25 @@ mod tests {
         check(
             &import_failed(&failed, 3, stored()),
             400,
-            JSON,
+            &JSON,
             r#"{"code":400,"error":"some data points in the request failed validation","failed_records":[{"index":1,"field":"event","message":"missing"}],"num_records_imported":3,"status":"Bad Request"}"#,
         );
         check(
             &import_unreadable("bad"),
             400,
-            JSON,
+            &JSON,
             r#"{"code":400,"error":"bad","num_records_imported":0,"status":"Bad Request"}"#,
         );
         check(
             &too_large(10),
             413,
-            JSON,
+            &JSON,
             r#"{"code":413,"error":"request exceeds max limit of 10 bytes","status":"Request Entity Too Large"}"#,
         );
         check(
             &problem(StatusCode::UNAUTHORIZED, "Invalid credentials"),
             401,
-            JSON,
+            &JSON,
             r#"{"code":401,"error":"Invalid credentials","status":"Unauthorized"}"#,
         );
     }
@@ -362,7 +364,7 @@ mod tests {
     #[test]
     fn the_pixel_is_a_png_of_one_transparent_pixel() {
         let answer = refused(&Style::Pixel, "whatever");
-        assert_eq!(answer.content_type, Some("image/png"));
+        assert_eq!(answer.content_type, Some(&PNG));
         let (signature, mut rest) = answer.body.split_at(8);
         assert_eq!(signature, b"\x89PNG\r\n\x1a\n");
         let mut kinds = Vec::new();

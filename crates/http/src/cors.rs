@@ -13,12 +13,16 @@ use hyper::{
     },
 };
 
+static TRUE: HeaderValue = HeaderValue::from_static("true");
+static RETRY_AFTER: HeaderValue = HeaderValue::from_static("Retry-After");
+static ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+
 /// Lets scripts of `origin` read the answer that gets these headers.
 pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
-    headers.append(VARY, HeaderValue::from_static("Origin"));
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE.clone());
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER.clone());
+    headers.append(VARY, ORIGIN.clone());
 }
 
 /// What a preflight asked for; put on the answer by [`Preflight::allow`].

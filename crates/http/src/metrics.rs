@@ -6,6 +6,7 @@
 use crate::{collector::Collector, counters::Totals};
 use forebay_log::{FLUSH_TIME_BOUNDS_US, GROUP_BYTES_BOUNDS, LaneStats, LogStats};
 use forebay_route::{Counts, Owner};
+use hyper::header::HeaderValue;
 use prometheus_client::{
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
     metrics::MetricType,
@@ -13,7 +14,8 @@ use prometheus_client::{
 use std::{fmt, sync::Arc};
 
 /// The format's own content type.
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) static CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 /// Projects that have series of their own; the others are added up under `other`.
 const PROJECTS_MAX: usize = 1000;
 
