@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 use std::{fs, io};
 
+use crate::cores;
 use crate::install::cargo_tool;
 use crate::shell::{capture, command, repository, run_command, target_dir};
 
@@ -47,28 +48,50 @@ pub(crate) fn smoke() -> Result<Vec<String>, String> {
     });
     written.map_err(|e| format!("cannot empty {}: {e}", home.display()))?;
     write_seeds(&home.join("seeds"))?;
+    let outcomes = cores::each(&targets, |target| walk(&home, target));
     let (mut found, mut notes) = (Vec::new(), Vec::new());
-    for target in targets {
-        let runs = SMOKE_RUNS.iter().find(|(name, _)| *name == target).map_or(SMOKE_RUNS_OTHERS, |(_, n)| *n);
-        let seeds = Seeds::list(&home, &target)?;
-        let corpus = home.join("corpus").join(&target);
-        fs::create_dir_all(&corpus).map_err(|e| format!("cannot make {}: {e}", corpus.display()))?;
-        let runs = seeds.count + runs;
-        let line = format!(
-            "run {target} {} -- -seed={SMOKE_SEED} {SMOKE_OPTIONS} -runs={runs} -max_total_time={SMOKE_SECONDS_MAX} \
-             -seed_inputs=@{} {LIMITS}",
-            corpus.display(),
-            seeds.list.display()
-        );
-        match fuzz(&target, &line, SMOKE_SECONDS_MAX + 120) {
-            Some(executed) if executed < runs => {
+    for (target, outcome) in targets.into_iter().zip(outcomes) {
+        match outcome? {
+            Walked::Whole => {}
+            Walked::Cut { executed, runs } => {
                 notes.push(format!("{target}: {executed} of {runs} inputs in {SMOKE_SECONDS_MAX} s"));
             }
-            Some(_) => {}
-            None => found.push(target),
+            Walked::Found => found.push(target),
         }
     }
     if found.is_empty() { Ok(notes) } else { Err(format!("findings in {}", found.join(", "))) }
+}
+
+/// How the smoke run of a target ended.
+enum Walked {
+    Whole,
+    /// Not in time.
+    Cut {
+        executed: u64,
+        runs: u64,
+    },
+    /// With something that was printed.
+    Found,
+}
+
+/// The smoke run of one target: it takes one core.
+fn walk(home: &Path, target: &str) -> Result<Walked, String> {
+    let runs = SMOKE_RUNS.iter().find(|(name, _)| *name == target).map_or(SMOKE_RUNS_OTHERS, |(_, n)| *n);
+    let seeds = Seeds::list(home, target)?;
+    let corpus = home.join("corpus").join(target);
+    fs::create_dir_all(&corpus).map_err(|e| format!("cannot make {}: {e}", corpus.display()))?;
+    let runs = seeds.count + runs;
+    let line = format!(
+        "run {target} {} -- -seed={SMOKE_SEED} {SMOKE_OPTIONS} -runs={runs} -max_total_time={SMOKE_SECONDS_MAX} \
+         -seed_inputs=@{} {LIMITS}",
+        corpus.display(),
+        seeds.list.display()
+    );
+    Ok(match fuzz(target, &line, SMOKE_SECONDS_MAX + 120) {
+        Some(executed) if executed < runs => Walked::Cut { executed, runs },
+        Some(_) => Walked::Whole,
+        None => Walked::Found,
+    })
 }
 
 /// How long to fuzz, what, and on which walk.
@@ -150,15 +173,17 @@ fn fuzz(target: &str, line: &str, seconds_max: u64) -> Option<u64> {
     let executed = output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     let executed = executed.and_then(|n| n.trim().parse().ok());
     let seed = output.lines().find_map(|line| line.strip_prefix("INFO: Seed: ")).unwrap_or("unknown");
-    println!("{target}: {} inputs, seed {seed}", executed.map_or("no".to_owned(), |n: u64| n.to_string()));
-    if good {
-        return Some(executed.unwrap_or(0));
+    let inputs = executed.map_or("no".to_owned(), |n: u64| n.to_string());
+    let mut told = format!("{target}: {inputs} inputs, seed {seed}");
+    if !good {
+        told = [told, without_progress(&output)].join("\n");
+        for artifact in artifacts(&output) {
+            told = [told, shown(target, artifact)].join("\n");
+        }
     }
-    println!("{}", without_progress(&output));
-    for artifact in artifacts(&output) {
-        print_artifact(target, artifact);
-    }
-    None
+    // In one piece: others run beside it.
+    println!("{told}");
+    good.then(|| executed.unwrap_or(0))
 }
 
 /// What a run says, without libFuzzer's account of its walk.
@@ -179,21 +204,23 @@ fn artifacts(output: &str) -> impl Iterator<Item = &Path> {
         .map(|(_, path)| Path::new(path))
 }
 
-/// Prints an artifact so that the text alone gives it back.
-fn print_artifact(target: &str, path: &Path) {
+/// An artifact as text that alone gives it back.
+fn shown(target: &str, path: &Path) -> String {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) => return println!("cannot read the artifact {}: {e}", path.display()),
+        Err(e) => return format!("cannot read the artifact {}: {e}", path.display()),
     };
     if bytes.len() > PRINT_BYTES_MAX {
-        return println!("the artifact {} of {target}: {} bytes, not printed", path.display(), bytes.len());
+        return format!("the artifact {} of {target}: {} bytes, not printed", path.display(), bytes.len());
     }
-    println!("what failed {target}, {} bytes, in hex; to run it again:", bytes.len());
-    println!("  xxd -r -p <<'END' > artifact && cargo +nightly fuzz run {target} artifact");
-    for line in bytes.chunks(60) {
-        println!("{}", line.iter().map(|b| format!("{b:02x}")).collect::<String>());
-    }
-    println!("END");
+    let hex = |line: &[u8]| line.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let lines: Vec<_> = bytes.chunks(60).map(hex).collect();
+    format!(
+        "what failed {target}, {} bytes, in hex; to run it again:\n  \
+         xxd -r -p <<'END' > artifact && cargo +nightly fuzz run {target} artifact\n{}\nEND",
+        bytes.len(),
+        lines.join("\n")
+    )
 }
 
 /// `cargo fuzz` needs a nightly compiler, or one that is told to act like it.
@@ -219,5 +246,14 @@ mod tests {
         let said = without_progress(output);
         assert!(said.starts_with("INFO: Seed: 1\nthread panicked: at x\n"), "{said}");
         assert!(said.ends_with("Error: exit\n#"), "{said}");
+    }
+
+    #[test]
+    fn an_artifact_is_shown_as_hex() {
+        let path = std::env::temp_dir().join(format!("forebay-artifact-{}", std::process::id()));
+        fs::write(&path, [0xab; 61]).expect("written");
+        let text = shown("payload", &path);
+        fs::remove_file(&path).expect("removed");
+        assert!(text.ends_with(&format!("\n{}\nab\nEND", "ab".repeat(60))), "{text}");
     }
 }
