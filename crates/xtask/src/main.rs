@@ -5,8 +5,10 @@
 //! stands in the table and below it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+mod cores;
 mod fuzz;
 mod install;
+mod instructions;
 mod memcheck;
 mod power_cut;
 mod reliability;
@@ -29,6 +31,7 @@ usage: cargo xtask test [--without STEP]... [--only STEP]...
        cargo xtask soak --minutes M [--seed S] [--rate R] [--disk-mib N]
        cargo xtask power-cut --minutes M [--seed S]
        cargo xtask fuzz [--minutes M] [--target T] [--seed N]
+       cargo xtask instructions [--only TEXT]... [--record]
 
 `test` runs every check and ends with `N passed, M failed`; exit status 0 only if none failed.
   --without STEP   leaves that step out, and says so at the end; may be repeated
@@ -44,11 +47,14 @@ event; the seed is printed. The step e2e does so for half a minute.
 seed is printed. The step e2e does so for some two minutes.
 The end-to-end steps install Debian packages and mount loop devices: they need root.
 `fuzz` looks for new inputs that break a parser, for M minutes (10) a target, from a new seed each time or from N;
-the step `fuzz` of `test` only walks where it always walks.";
+the step `fuzz` of `test` only walks where it always walks.
+`instructions` counts what the hot paths cost under callgrind and compares with benches/instructions/baseline.txt; with
+--record what it counts becomes the baseline; --only takes the benchmarks with TEXT in their names.";
 
-/// The longer runs; each says itself what it can be told.
+/// What is run by itself; each says itself what it can be told.
 type LongRun = fn(&[&str]) -> Result<ExitCode, String>;
-const LONG_RUNS: [(&str, LongRun); 5] = [
+const LONG_RUNS: [(&str, LongRun); 6] = [
+    ("instructions", |options| instructions::instructions(options).map(|()| ExitCode::SUCCESS)),
     ("reliability", reliability::reliability),
     ("simulate", |options| simulate::simulate(options).map(|()| ExitCode::SUCCESS)),
     ("power-cut", |options| power_cut::power_cut(options).map(|()| ExitCode::SUCCESS)),

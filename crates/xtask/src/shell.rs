@@ -45,13 +45,17 @@ pub(crate) fn run_command(mut command: Command) -> Result<(), String> {
 }
 
 /// Runs a command quietly; gives what it wrote to stdout and stderr, and whether it succeeded within `limit`.
-pub(crate) fn capture(mut command: Command, limit: Duration) -> (bool, String) {
-    let text = show(&command);
-    println!("$ {text}");
+pub(crate) fn capture(command: Command, limit: Duration) -> (bool, String) {
+    println!("$ {}", show(&command));
+    capture_unshown(command, limit)
+}
+
+/// As [`capture`], for one of many commands that are alike.
+pub(crate) fn capture_unshown(mut command: Command, limit: Duration) -> (bool, String) {
     let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(e) => return (false, format!("cannot run `{text}`: {e}")),
+        Err(e) => return (false, format!("cannot run `{}`: {e}", show(&command))),
     };
     let readers = [
         child.stdout.take().map(|pipe| thread::spawn(move || read_all(pipe))),

@@ -5,13 +5,15 @@
 //!   which are optimised a little there, so that tests run fast without a second build. Each of these commands names the
 //!   whole workspace: with fewer packages cargo would choose other features, and build the dependencies again.
 //! * loom and fuzzing need flags of their own, so directories of their own; they build few crates.
-//! * The end-to-end tests drive the release binary, the one that is shipped.
+//! * The end-to-end tests drive the release binary, the one that is shipped; the benchmarks that count instructions are
+//!   built from the same dependencies.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::fuzz;
 use crate::install::{cargo_tool, end_to_end};
+use crate::instructions;
 use crate::memcheck;
 use crate::shell::{capture, command, has, repository, run, run_command, target_dir};
 use crate::simulate;
@@ -57,6 +59,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: simulate::step,
     },
     Step { name: "release", about: "the release build of the binary", needs: &[], run: release },
+    Step {
+        name: "instructions",
+        about: "the hot paths cost no more instructions than recorded",
+        needs: &[],
+        run: instructions::step,
+    },
     Step { name: "e2e-install", about: "what the end-to-end tests need", needs: &[], run: e2e_install },
     Step {
         name: "e2e",
