@@ -131,8 +131,9 @@ impl fmt::Display for Comparison<'_> {
             let (before, after) = (before.map(|row| row.cost), after.map(|row| row.cost));
             let number = |n: Option<f64>, digits| n.map_or("-".to_owned(), |n| format!("{n:.digits$}"));
             let percent = before.zip(after).filter(|(before, _)| before.instructions > 0.0);
-            let percent =
-                percent.map(|(before, after)| (after.instructions / before.instructions - 1.0) * 100.0);
+            // Rounded here, and not by the format: so that nothing is "-0.00".
+            let change_of = |b: f64, a: f64| ((a / b - 1.0) * 10_000.0).round() / 100.0 + 0.0;
+            let percent = percent.map(|(before, after)| change_of(before.instructions, after.instructions));
             writeln!(
                 f,
                 "{name:24} {unit:8} {:>12} {:>12} {:>10} {:>12} {:>8}{}",
@@ -213,6 +214,15 @@ mod tests {
         );
         let table = comparison.to_string();
         assert!(table.contains("NEW") && table.contains("GONE"), "{table}");
+    }
+
+    #[test]
+    fn the_table_says_by_how_much() {
+        let before = [row("a", 1000.0, 1.0), row("b", 1000.0, 1.0)];
+        let after = [row("a", 1250.0, 1.0), row("b", 999.99, 1.0)];
+        let table = Comparison::of(&before, &after, Tolerance::HERE).to_string();
+        assert!(table.contains(" +25.00 % ") && table.contains("SLOWER"), "{table}");
+        assert!(table.contains(" +0.00 % "), "{table}");
     }
 
     #[test]
