@@ -41,6 +41,7 @@ mod utf8;
 mod verdict;
 
 pub use error::{Failure, GzipFault, ScanError};
+pub use json::Level;
 pub use params::{CALLBACK_BYTES_MAX, Params, VALUE_BYTES_MAX};
 pub use sample::clip;
 pub use scanner::{Scanned, Scanner};

@@ -4,8 +4,8 @@ use crate::forms::gzip::{self, InflateError, Inflater};
 use crate::forms::{base64, percent};
 use crate::json::{Job, Reader, Sink, blanks, content_start, may_be_lines, unescape};
 use crate::{
-    Counts, Dialect, FailedRecord, Failure, Invalid, Limits, Params, Reason, Record, Request, ScanError,
-    Verdict, utf8,
+    Counts, Dialect, FailedRecord, Failure, Invalid, Level, Limits, Params, Reason, Record, Request,
+    ScanError, Verdict, utf8,
 };
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
@@ -46,16 +46,22 @@ pub struct Scanned<'a> {
 }
 
 impl Scanner {
-    /// A scanner with empty buffers.
+    /// A scanner with empty buffers, as fast as this CPU allows.
     #[must_use]
     pub fn new(limits: Limits) -> Scanner {
+        Scanner::with_level(limits, Level::best())
+    }
+
+    /// A scanner that goes a certain way: they all say the same.
+    #[must_use]
+    pub fn with_level(limits: Limits, level: Level) -> Scanner {
         let limits = limits.clamped();
         Scanner {
             limits,
             params: Params::default(),
             sink: Sink::default(),
             changes: Vec::new(),
-            reader: Reader::new(limits.depth_max),
+            reader: Reader::new(limits.depth_max, level),
             inflater: Inflater::default(),
             decoded: BytesMut::new(),
             scratch: Vec::new(),
@@ -193,7 +199,6 @@ impl Scanner {
             now_ms: request.now_ms,
             use_ip: self.params.ip,
             valid_utf8: true,
-            escapes: memchr::memchr(b'\\', &text).is_some(),
             changes: &[],
         };
         if !lines && self.reader.fast(&job, &mut self.sink) {
@@ -228,7 +233,7 @@ impl Scanner {
         self.take_decoded()
     }
 
-    /// Reads text that simd-json refused, or that is declared to be lines.
+    /// Reads text that was not taken by its structure, or that is declared to be lines.
     fn read_slowly(&mut self, job: &Job<'_>, lines: bool) -> Result<(), ScanError> {
         let (reader, sink) = (&mut self.reader, &mut self.sink);
         if lines {

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use forebay_scan::{Dialect, Limits, Request, Scanner, plain};
+use forebay_scan::{Dialect, Level, Limits, Request, Scanner, plain};
 use proptest::prelude::*;
 use std::{cell::RefCell, io::Write};
 
@@ -24,23 +24,28 @@ const LIMITS: Limits =
 const PREFIXES: &[&[u8]] = &[b"", b"{", b"[\"", b"data=", b"\x1f\x8b\x08", b"{\"event\":"];
 
 thread_local! {
-    /// The same for all cases: nothing of one request may show in the next.
-    static SCANNER: RefCell<Scanner> = RefCell::new(Scanner::new(LIMITS));
+    /// One for each way of scanning, the same for all cases: nothing of one request may show in the next.
+    static SCANNERS: RefCell<Vec<Scanner>> =
+        RefCell::new(Level::all().map(|level| Scanner::with_level(LIMITS, level)).collect());
 }
 
 /// A record's bytes and its token.
 type Kept = (Vec<u8>, Vec<u8>);
 
-/// Scans by both, requires that they agree, and returns the records that came out.
+/// Scans in every way, requires that all agree with the twin, and returns the records that came out.
 fn agree(request: &Request<'_>) -> Result<Option<Vec<Kept>>, String> {
-    SCANNER.with_borrow_mut(|scanner| {
-        let twin = plain::scan(LIMITS, request);
-        let result = scanner.scan(request.clone());
-        plain::compare(&result, &twin, LIMITS)?;
-        Ok(result.ok().map(|scanned| {
-            let each = scanned.records.iter().map(|r| (scanned.json(r).to_vec(), scanned.token(r).to_vec()));
-            each.collect()
-        }))
+    let twin = plain::scan(LIMITS, request);
+    SCANNERS.with_borrow_mut(|scanners| {
+        let mut kept = None;
+        for scanner in scanners {
+            let result = scanner.scan(request.clone());
+            plain::compare(&result, &twin, LIMITS)?;
+            kept = result.ok().map(|scanned| {
+                let each = scanned.records.iter();
+                each.map(|r| (scanned.json(r).to_vec(), scanned.token(r).to_vec())).collect()
+            });
+        }
+        Ok(kept)
     })
 }
 
@@ -318,9 +323,9 @@ proptest! {
     }
 }
 
-/// Larger than what simd-json is given at once, in shapes that must not be cut in the wrong place.
+/// Larger than what is indexed at once, in shapes that must not be cut in the wrong place.
 #[test]
-fn texts_of_many_windows_agree_with_the_twin() {
+fn texts_of_many_chunks_agree_with_the_twin() {
     let limits = Limits { events_max: 100_000, ..Limits::default() };
     let event = |i: usize, extra: &str| {
         format!(
@@ -357,15 +362,17 @@ fn texts_of_many_windows_agree_with_the_twin() {
         format!("[{}]", " ".repeat(200_000)),
         dense,
     ];
-    let mut scanner = Scanner::new(limits);
+    let mut scanners: Vec<_> = Level::all().map(|level| Scanner::with_level(limits, level)).collect();
     for (i, body) in bodies.iter().enumerate() {
         for bytes in [body.clone().into_bytes(), body.replacen("e3999", "e\u{1}9", 1).into_bytes()] {
             let request = Request { body: Bytes::from(bytes), ..Request::new(Dialect::Track) };
             let twin = plain::scan(limits, &request);
-            let result = scanner.scan(request);
-            plain::compare(&result, &twin, limits).unwrap_or_else(|difference| {
-                panic!("body {i}: {}", difference.chars().take(500).collect::<String>())
-            });
+            for scanner in &mut scanners {
+                let result = scanner.scan(request.clone());
+                plain::compare(&result, &twin, limits).unwrap_or_else(|difference| {
+                    panic!("body {i}: {}", difference.chars().take(500).collect::<String>())
+                });
+            }
         }
     }
     // A character in CESU-8 far into the text.
@@ -374,7 +381,7 @@ fn texts_of_many_windows_agree_with_the_twin() {
     bytes.splice(at..at, *b"\xed\xa0\xbd\xed\xb8\x80");
     let request = Request { body: Bytes::from(bytes), ..Request::new(Dialect::Track) };
     let twin = plain::scan(limits, &request);
-    let result = scanner.scan(request);
+    let result = scanners[0].scan(request);
     plain::compare(&result, &twin, limits).unwrap();
     let scanned = result.unwrap();
     assert_eq!(scanned.counts.kept, 4000);

@@ -1,6 +1,7 @@
 //! What is noted of a record while its tokens go by.
 
 use super::escape::unescape;
+use super::sink::offset;
 
 /// The type of a value, by its first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +35,24 @@ impl Kind {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Value {
     pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    /// A string with escapes in it.
+    pub(super) escaped: bool,
+    start: u32,
+    end: u32,
 }
 
 impl Value {
+    /// Of `text[start..end]`. The end of an object or array is not looked at.
+    #[inline]
+    pub(super) fn new(kind: Kind, start: usize, end: usize, escaped: bool) -> Value {
+        Value { kind, escaped, start: offset(start), end: offset(end) }
+    }
+
+    /// The place behind it.
+    pub(super) fn end(self) -> usize {
+        self.end as usize
+    }
+
     /// Its bytes; a string's without the quotes.
     pub(super) fn raw(self, text: &[u8]) -> &[u8] {
         let (start, end) = self.inside();
@@ -47,9 +61,10 @@ impl Value {
 
     /// Where [`Value::raw`] lies.
     pub(super) fn inside(self) -> (usize, usize) {
+        let (start, end) = (self.start as usize, self.end as usize);
         match self.kind {
-            Kind::String => (self.start + 1, self.end.saturating_sub(1)),
-            _ => (self.start, self.end),
+            Kind::String => (start + 1, end.saturating_sub(1)),
+            _ => (start, end),
         }
     }
 
@@ -72,8 +87,7 @@ impl Value {
         if raw == want {
             return true;
         }
-        // An escape is never shorter than what it stands for.
-        raw.len() > want.len() && unescaped(raw, scratch) == want
+        self.escaped && unescaped(raw, scratch) == want
     }
 }
 
@@ -94,20 +108,24 @@ pub(super) const UNSET: usize = 7;
 /// The place of `$delete`, which takes anything.
 pub(super) const DELETE: usize = 8;
 
-/// The operation that a key names.
-pub(super) fn operation(key: &[u8]) -> Option<usize> {
-    Some(match key {
-        b"$set" => 0,
-        b"$set_once" => 1,
-        b"$add" => 2,
-        b"$append" => 3,
-        b"$union" => 4,
-        b"$remove" => 5,
-        b"$merge" => 6,
-        b"$unset" => UNSET,
-        b"$delete" => DELETE,
-        _ => return None,
-    })
+/// The values that are noted, whatever the dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The name of an event.
+    Event,
+    Token,
+    Time,
+    DistinctId,
+    InsertId,
+    Ignore,
+    UserId,
+    DeviceId,
+    GroupKey,
+    GroupId,
+}
+
+impl Slot {
+    const COUNT: usize = Slot::GroupId as usize + 1;
 }
 
 /// The fields of one record. Of equal keys the last one's value is here.
@@ -115,40 +133,41 @@ pub(super) fn operation(key: &[u8]) -> Option<usize> {
 pub(super) struct Facts {
     /// It has any key at all.
     pub(super) has_keys: bool,
-    pub(super) event: Value,
     pub(super) properties: Kind,
     /// Where they start.
     pub(super) properties_at: usize,
-    /// Those of the last `properties`.
-    pub(super) inner: Properties,
-    pub(super) profile: Profile,
-}
-
-/// The fields of an event's properties.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Properties {
-    pub(super) token: Value,
-    pub(super) time: Value,
-    pub(super) distinct_id: Value,
-    pub(super) insert_id: Value,
-    pub(super) ignore: Value,
-    pub(super) user_id: Value,
-    pub(super) device_id: Value,
-    /// How many there are; counted under strict rules only, like the next two.
+    values: [Value; Slot::COUNT],
+    /// Of a profile update.
+    pub(super) operations: [Kind; OPERATIONS],
+    /// How many properties there are; counted under strict rules only, like the next two.
     pub(super) count: usize,
-    /// The first one that breaks a limit.
-    pub(super) over: Option<(crate::Reason, (usize, usize))>,
+    /// One of them may be over a limit: it is to be measured.
+    pub(super) over: bool,
     /// The first one that is not UTF-8.
     pub(super) not_utf8: Option<(usize, usize)>,
 }
 
-/// The fields of a profile update.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Profile {
-    pub(super) token: Value,
-    pub(super) distinct_id: Value,
-    pub(super) group_key: Value,
-    pub(super) group_id: Value,
-    pub(super) time: Value,
-    pub(super) operations: [Kind; OPERATIONS],
+impl Facts {
+    /// The value of one field.
+    #[inline]
+    pub(super) fn get(&self, slot: Slot) -> Value {
+        self.values[slot as usize]
+    }
+
+    /// Notes the value of one field.
+    #[inline]
+    pub(super) fn set(&mut self, slot: Slot, value: Value) {
+        self.values[slot as usize] = value;
+    }
+
+    /// Forgets the properties met before: of equal keys, the last one counts.
+    pub(super) fn begin_properties(&mut self, kind: Kind, at: usize) {
+        if self.properties != Kind::Absent {
+            let event = self.get(Slot::Event);
+            *self = Facts { has_keys: true, ..Facts::default() };
+            self.set(Slot::Event, event);
+        }
+        self.properties = kind;
+        self.properties_at = at;
+    }
 }

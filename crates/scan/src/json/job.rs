@@ -12,13 +12,16 @@ pub(crate) struct Job<'a> {
     pub(crate) use_ip: bool,
     /// The text is valid UTF-8; false only under strict rules, which do not repair.
     pub(crate) valid_utf8: bool,
-    /// A backslash occurs in the text: keys may have to be unescaped.
-    pub(crate) escapes: bool,
     /// Where the text was changed when it was repaired, ascending.
     pub(crate) changes: &'a [u32],
 }
 
 impl Job<'_> {
+    /// Does a backslash occur anywhere in the text?
+    pub(super) fn has_escapes(&self) -> bool {
+        memchr::memchr(b'\\', self.text).is_some()
+    }
+
     /// Was this part of the text repaired?
     pub(super) fn was_repaired(&self, range: &std::ops::Range<usize>) -> bool {
         let first = self.changes.partition_point(|&at| (at as usize) < range.start);

@@ -1,9 +1,9 @@
 //! From the facts of a record to its verdict and its directory entry.
 
-use super::facts::{DELETE, Facts, Kind, Profile, UNSET, Value};
+use super::facts::{DELETE, Facts, Kind, Slot, UNSET, Value};
 use super::job::Job;
 use super::sink::{Sink, offset};
-use super::{scalar, strict, time};
+use super::{number, strict, time};
 use crate::{Dialect, Field, Invalid, Reason, Record, TOKEN_BYTES_MAX, Verdict, verdict::Token};
 use forebay_record::{DirectoryEntry, Span};
 use std::ops::Range;
@@ -17,30 +17,30 @@ pub(super) fn judge(
     scratch: &mut Vec<u8>,
 ) {
     let mut entry = bare_entry(job, &range);
-    let (token, time) = if job.dialect.holds_events() {
-        entry.name = filled_span(facts.event, range.start);
-        entry.distinct_id = identity_span(facts.inner.distinct_id, range.start);
-        entry.insert_id = identity_span(facts.inner.insert_id, range.start);
-        (facts.inner.token, facts.inner.time)
-    } else {
-        let id =
-            if job.dialect == Dialect::Groups { facts.profile.group_id } else { facts.profile.distinct_id };
-        entry.distinct_id = identity_span(id, range.start);
-        (facts.profile.token, facts.profile.time)
+    let id = if job.dialect == Dialect::Groups { Slot::GroupId } else { Slot::DistinctId };
+    entry.distinct_id = identity_span(facts.get(id), range.start);
+    if job.dialect.holds_events() {
+        entry.name = filled_span(facts.get(Slot::Event), range.start);
+        entry.insert_id = identity_span(facts.get(Slot::InsertId), range.start);
+    }
+    entry.time_ms = time_ms(facts.get(Slot::Time), job);
+    // A span too long to be stored is taken to have escapes when the text has any.
+    let escaped = |slot, span| {
+        if span == Span::LONG { job.has_escapes() } else { span != Span::NONE && facts.get(slot).escaped }
     };
-    entry.time_ms = time_ms(time, job);
-    let json = &job.text[range.clone()];
-    entry.escaped = job.escapes
-        && [entry.name, entry.distinct_id, entry.insert_id]
-            .into_iter()
-            .any(|span| span == Span::LONG || span.get(json).is_some_and(|raw| raw.contains(&b'\\')));
+    entry.escaped = escaped(Slot::Event, entry.name)
+        || escaped(id, entry.distinct_id)
+        || escaped(Slot::InsertId, entry.insert_id);
 
     // Credentials route an import, whatever its events say.
+    let token = facts.get(Slot::Token);
     let routed = !matches!(job.dialect, Dialect::Import { .. }) && token.is_filled();
     let (token, token_len) = if routed { sink.token(token, job.text) } else { (Token::default(), 0) };
     let verdict = match check(job, &range, facts, token_len, scratch) {
         Err(invalid) => Verdict::Invalid(invalid),
-        Ok(()) if job.dialect.holds_events() && ignored(facts.inner.ignore, job.text) => Verdict::Ignored,
+        Ok(()) if job.dialect.holds_events() && ignored(facts.get(Slot::Ignore), job.text) => {
+            Verdict::Ignored
+        }
         Ok(()) => Verdict::Keep,
     };
     sink.push(Record { entry, verdict, token }, job);
@@ -90,7 +90,7 @@ fn time_ms(value: Value, job: &Job<'_>) -> Option<i64> {
     let raw = value.raw(job.text);
     match value.kind {
         Kind::Number => time::millis(raw),
-        Kind::String if scalar::is_number(raw) => time::millis(raw),
+        Kind::String if number::is_number(raw) => time::millis(raw),
         _ => None,
     }
 }
@@ -119,7 +119,7 @@ fn check(
         Dialect::Track => {
             check_event(facts)?;
             check_token(token_len, Reason::TokenMissing)?;
-            if facts.event.is(b"$merge", job.text, scratch) {
+            if facts.get(Slot::Event).is(b"$merge", job.text, scratch) {
                 return Err(Invalid::of(Reason::MergeOutsideImport));
             }
             Ok(())
@@ -131,13 +131,13 @@ fn check(
         }
         Dialect::Engage | Dialect::Groups => {
             check_token(token_len, Reason::ProfileTokenMissing)?;
-            check_profile(job.dialect, &facts.profile).map_err(Invalid::of)
+            check_profile(job.dialect, facts).map_err(Invalid::of)
         }
     }
 }
 
 fn check_event(facts: &Facts) -> Result<(), Invalid> {
-    if !facts.event.is_filled() {
+    if !facts.get(Slot::Event).is_filled() {
         return Err(Invalid { reason: Reason::EventMissing, field: Field::Event });
     }
     if facts.properties != Kind::Object {
@@ -154,18 +154,18 @@ fn check_token(len: usize, missing: Reason) -> Result<(), Invalid> {
     }
 }
 
-fn check_profile(dialect: Dialect, profile: &Profile) -> Result<(), Reason> {
+fn check_profile(dialect: Dialect, facts: &Facts) -> Result<(), Reason> {
     if dialect == Dialect::Groups {
-        if !profile.group_key.is_filled() {
+        if !facts.get(Slot::GroupKey).is_filled() {
             return Err(Reason::GroupKeyMissing);
         }
-        if !profile.group_id.is_identity() {
+        if !facts.get(Slot::GroupId).is_identity() {
             return Err(Reason::GroupIdMissing);
         }
-    } else if !profile.distinct_id.is_identity() {
+    } else if !facts.get(Slot::DistinctId).is_identity() {
         return Err(Reason::DistinctIdMissing);
     }
-    if profile.operations.iter().all(|&kind| kind == Kind::Absent) {
+    if facts.operations.iter().all(|&kind| kind == Kind::Absent) {
         return Err(Reason::OperationMissing);
     }
     let fits = |(which, &kind): (usize, &Kind)| match which {
@@ -173,5 +173,5 @@ fn check_profile(dialect: Dialect, profile: &Profile) -> Result<(), Reason> {
         UNSET => matches!(kind, Kind::Absent | Kind::Array | Kind::String),
         _ => matches!(kind, Kind::Absent | Kind::Object),
     };
-    if profile.operations.iter().enumerate().all(fits) { Ok(()) } else { Err(Reason::OperationInvalid) }
+    if facts.operations.iter().enumerate().all(fits) { Ok(()) } else { Err(Reason::OperationInvalid) }
 }

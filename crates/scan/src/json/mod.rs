@@ -1,18 +1,21 @@
 //! From JSON text to records.
 //!
-//! simd-json validates first and finds the tokens; what it refuses is read again by a scalar tokenizer,
-//! which accepts all that the rules accept and names the fault of the rest. One walk over the tokens
-//! looks at the few fields of interest, whichever found them.
+//! Nearly all text is read by its structure ([`structure`], [`records`]): checked 64 bytes at a time, with a look at the
+//! few fields of interest. What is not taken there is read again by a scalar tokenizer ([`scalar`], [`walk`]), which
+//! takes whatever the rules accept, and names the fault of the rest.
 
 mod distinct;
 mod escape;
 mod facts;
 mod job;
 mod judge;
+mod names;
+mod number;
+mod records;
 mod scalar;
-mod simd;
 mod sink;
 mod strict;
+mod structure;
 mod time;
 mod tokens;
 mod walk;
@@ -20,32 +23,25 @@ mod walk;
 pub(crate) use escape::unescape;
 pub(crate) use job::Job;
 pub(crate) use sink::Sink;
+pub use structure::Level;
 
 use crate::{Invalid, Reason, ScanError};
-use memchr::memmem;
 use scalar::Scalar;
-use simd::Fast;
 use std::ops::Range;
-use tokens::Indexed;
+use structure::Structure;
 use walk::Walk;
-
-/// How much text simd-json is given at once. Its tape takes 24 bytes for each token, and a text may be
-/// all tokens: this bounds it to about 4 MiB, and keeps it in the cache.
-const WINDOW_BYTES: usize = 128 << 10;
-/// How much of a record's beginning must come again to look like the beginning of the next record.
-const PREFIX_BYTES: usize = 8;
 
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads one text after the other.
 pub(crate) struct Reader {
-    fast: Fast,
+    structure: Structure,
     scratch: Vec<u8>,
 }
 
 impl Reader {
-    pub(crate) fn new(depth_max: usize) -> Reader {
-        Reader { fast: Fast::new(depth_max), scratch: Vec::new() }
+    pub(crate) fn new(depth_max: usize, level: Level) -> Reader {
+        Reader { structure: Structure::new(level, depth_max), scratch: Vec::new() }
     }
 
     /// Gives back memory above `bytes` that single keys and names were unescaped into.
@@ -54,20 +50,10 @@ impl Reader {
         self.scratch.shrink_to(bytes);
     }
 
-    /// Reads the text by simd-json. When it is not valid to it, returns false and leaves the sink as it
-    /// was.
+    /// Reads the text by its structure. When it is not valid, or not a record or an array of records alone, returns
+    /// false and leaves the sink as it was.
     pub(crate) fn fast(&mut self, job: &Job<'_>, sink: &mut Sink) -> bool {
-        let mark = sink.mark();
-        let start = content_start(job.text);
-        let done = if job.text.len() - start <= WINDOW_BYTES {
-            self.fast_value(job, start..job.text.len(), sink)
-        } else {
-            job.text.get(start) == Some(&b'[') && self.fast_windows(job, start + 1, sink)
-        };
-        if !done {
-            sink.rewind(mark);
-        }
-        done
+        self.fast_value(job, content_start(job.text)..job.text.len(), sink)
     }
 
     /// Reads the text as one value, by the scalar tokenizer.
@@ -109,49 +95,15 @@ impl Reader {
     }
 
     fn fast_value(&mut self, job: &Job<'_>, range: Range<usize>, sink: &mut Sink) -> bool {
-        if range.len() > WINDOW_BYTES {
+        if !matches!(job.text.get(range.start), Some(b'{' | b'[')) {
             return false;
         }
-        let (start, end) = (range.start, range.end);
-        let Some(index) = self.fast.index(b"", &job.text[range], b"") else { return false };
-        let tokens = Indexed::new(index, start, end);
-        walk(job, end, tokens, sink, &mut self.scratch).document().is_ok()
-    }
-
-    /// The records of an array, from the first one on, a window at a time.
-    ///
-    /// A window is cut where a comma is followed by what the first record began with. Whether that comma
-    /// really stands between two records shows in the parse: JSON is read from left to right, so a piece
-    /// that is whole when brackets are put around it is whole in its place.
-    fn fast_windows(&mut self, job: &Job<'_>, first: usize, sink: &mut Sink) -> bool {
-        let mut at = first + blanks(&job.text[first..]);
-        loop {
-            let rest = &job.text[at..];
-            if rest.first() != Some(&b'{') {
-                return false;
-            }
-            let (len, cut, after) = if rest.len() <= WINDOW_BYTES {
-                (rest.len(), 0, &b""[..])
-            } else if let Some((len, next)) = find_cut(&rest[..WINDOW_BYTES]) {
-                (len, next, &b"]"[..])
-            } else {
-                return false;
-            };
-            let Some(index) = self.fast.index(b"[", &rest[..len], after) else { return false };
-            // The brackets around the records are no tokens of theirs. The closing one of the last
-            // window is the text's own, and where its tokens end.
-            let [_, inner @ .., last] = index else { return false };
-            let end = at + (*last as usize).saturating_sub(1);
-            // Positions in the piece are one more than in `rest`, for the bracket in front.
-            let tokens = Indexed::new(inner, at.wrapping_sub(1), end);
-            if walk(job, end, tokens, sink, &mut self.scratch).elements().is_err() {
-                return false;
-            }
-            if cut == 0 {
-                return true;
-            }
-            at += cut;
+        let mark = sink.mark();
+        let done = records::read(job, range, &mut self.structure, sink, &mut self.scratch).is_ok();
+        if !done {
+            sink.rewind(mark);
         }
+        done
     }
 
     fn slow_value(&mut self, job: &Job<'_>, range: Range<usize>, sink: &mut Sink) -> Result<(), ScanError> {
@@ -181,14 +133,6 @@ fn walk<'w, T>(
     scratch: &'w mut Vec<u8>,
 ) -> Walk<'w, T> {
     Walk { job, text: &job.text[..end], tokens, sink, scratch }
-}
-
-/// Where the last record of a window ends, and where the one after it starts.
-fn find_cut(window: &[u8]) -> Option<(usize, usize)> {
-    let prefix = window.get(..PREFIX_BYTES)?;
-    let next = memmem::rfind(&window[PREFIX_BYTES..], prefix)? + PREFIX_BYTES;
-    let before = window[..next].iter().rposition(|b| !is_blank(*b))?;
-    (window[before] == b',').then_some((before, next))
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -76,7 +76,7 @@ impl Sink {
     /// Notes where a token lies; one with escapes is resolved. Returns its length too.
     pub(super) fn token(&mut self, value: Value, text: &[u8]) -> (Token, usize) {
         let raw = value.raw(text);
-        let unescaped = memchr::memchr(b'\\', raw).is_some();
+        let unescaped = value.escaped;
         let (start, end) = if unescaped {
             let start = self.tokens.len();
             unescape(raw, &mut self.tokens);

@@ -1,8 +1,10 @@
 //! The checks of `/import` with `strict=1`.
 
 use super::distinct;
-use super::facts::{Facts, Kind, Properties, Value};
+use super::facts::{Facts, Kind, Slot, Value};
 use super::job::Job;
+use super::scalar::Scalar;
+use super::sink::Sink;
 use super::time;
 use super::tokens::Tokens;
 use super::walk::{Key, Walk};
@@ -45,29 +47,42 @@ pub(crate) const DENIED: [&[u8]; 17] = [
 
 impl<T: Tokens> Walk<'_, T> {
     /// Steps over a property's value, counting what strict rules limit.
-    pub(super) fn checked_property(&mut self, key: Key, inner: &mut Properties) -> Result<Value, ScanError> {
+    pub(super) fn checked_property(&mut self, key: Key, facts: &mut Facts) -> Result<Value, ScanError> {
         let start = self.tokens.at();
         let kind = Kind::of(self.byte());
         let value = match kind {
             Kind::Object | Kind::Array => {
                 let mut size = Size::of(kind);
                 let end = self.step_over(|byte| size.see(byte))?;
-                if inner.over.is_none() {
-                    inner.over = size.over().map(|reason| (reason, (key.start, key.end)));
-                }
-                Value { kind, start, end }
+                facts.over |= size.over();
+                Value::new(kind, start, end, false)
             }
             _ => self.value()?,
         };
-        inner.count += 1;
+        facts.count += 1;
         if !self.job.valid_utf8
-            && inner.not_utf8.is_none()
-            && !utf8::is_valid(&self.text[key.start..value.end])
+            && facts.not_utf8.is_none()
+            && !utf8::is_valid(&self.text[key.start..value.end()])
         {
-            inner.not_utf8 = Some((key.start, key.end));
+            facts.not_utf8 = Some((key.start, key.end));
         }
         Ok(value)
     }
+}
+
+/// A shorter object or array has no more entries than allowed: `[0,0,…]` takes this much.
+pub(super) const TOO_MANY_BYTES_MIN: usize = 2 * ENTRIES_MAX + 3;
+
+/// Looks at the object or array in `range`, which is valid, token by token.
+pub(super) fn may_be_over(job: &Job<'_>, range: Range<usize>) -> bool {
+    let text = &job.text[..range.end];
+    let mut size = Size::of(Kind::of(text[range.start]));
+    let (mut sink, mut scratch) = (Sink::default(), Vec::new());
+    let walked = Scalar::new(text, range.start, job.limits.depth_max).and_then(|tokens| {
+        Walk { job, text, tokens, sink: &mut sink, scratch: &mut scratch }.step_over(|byte| size.see(byte))
+    });
+    // It never fails; if it did, the value would be measured exactly.
+    walked.is_err() || size.over()
 }
 
 /// How many entries an object or array has, and how deep objects nest in it. Arrays do not count as
@@ -118,14 +133,10 @@ impl Size {
         self.empty &= self.depth == 0;
     }
 
-    fn over(&self) -> Option<Reason> {
+    /// Counted with equal keys apart, so perhaps not more than allowed after all.
+    fn over(&self) -> bool {
         let entries = if self.empty { 0 } else { self.commas + 1 };
-        match self.kind {
-            Kind::Array if entries > ENTRIES_MAX => Some(Reason::StrictArrayTooLong),
-            Kind::Object if entries > ENTRIES_MAX => Some(Reason::StrictTooManyKeys),
-            Kind::Object if self.objects_max > NESTED_OBJECTS_MAX => Some(Reason::StrictTooDeep),
-            _ => None,
-        }
+        entries > ENTRIES_MAX || self.kind == Kind::Object && self.objects_max > NESTED_OBJECTS_MAX
     }
 }
 
@@ -137,23 +148,23 @@ pub(super) fn check(
     scratch: &mut Vec<u8>,
 ) -> Result<(), Invalid> {
     let invalid = |field, reason| Err(Invalid { reason, field });
-    if !IDENTITY_EVENTS.iter().any(|name| facts.event.is(name, job.text, scratch)) {
-        if let Some(reason) = check_time(facts.inner.time, job) {
+    if !IDENTITY_EVENTS.iter().any(|name| facts.get(Slot::Event).is(name, job.text, scratch)) {
+        if let Some(reason) = check_time(facts.get(Slot::Time), job) {
             return invalid(Field::Time, reason);
         }
-        if let Some(reason) = check_distinct_id(&facts.inner, job.text, scratch) {
+        if let Some(reason) = check_distinct_id(facts, job.text, scratch) {
             return invalid(Field::DistinctId, reason);
         }
-        if let Some(reason) = check_insert_id(facts.inner.insert_id, job.text, scratch) {
+        if let Some(reason) = check_insert_id(facts.get(Slot::InsertId), job.text, scratch) {
             return invalid(Field::InsertId, reason);
         }
     }
     let property =
         |(start, end): (usize, usize)| Field::Property(Span::of(start - range.start..end - range.start));
     if !job.valid_utf8 && !utf8::is_valid(&job.text[range.clone()]) {
-        return invalid(facts.inner.not_utf8.map_or(Field::None, property), Reason::StrictUtf8);
+        return invalid(facts.not_utf8.map_or(Field::None, property), Reason::StrictUtf8);
     }
-    if facts.inner.count > ENTRIES_MAX || facts.inner.over.is_some() {
+    if facts.count > ENTRIES_MAX || facts.over {
         // Counted with equal keys apart. Text that was walked once never fails to be walked again.
         let found = distinct::measure(job, facts.properties_at).unwrap_or_default();
         if found.count > ENTRIES_MAX {
@@ -189,13 +200,13 @@ fn check_time(time: Value, job: &Job<'_>) -> Option<Reason> {
     }
 }
 
-fn check_distinct_id(inner: &Properties, text: &[u8], scratch: &mut Vec<u8>) -> Option<Reason> {
-    match inner.distinct_id.kind {
-        Kind::Absent | Kind::Null if inner.user_id.is_identity() || inner.device_id.is_identity() => None,
+fn check_distinct_id(facts: &Facts, text: &[u8], scratch: &mut Vec<u8>) -> Option<Reason> {
+    let id = facts.get(Slot::DistinctId);
+    let others = || [Slot::UserId, Slot::DeviceId].into_iter().any(|slot| facts.get(slot).is_identity());
+    match id.kind {
+        Kind::Absent | Kind::Null if others() => None,
         Kind::Absent | Kind::Null => Some(Reason::StrictDistinctIdMissing),
-        Kind::String | Kind::Number => {
-            denied(inner.distinct_id, text, scratch).then_some(Reason::StrictDistinctIdInvalid)
-        }
+        Kind::String | Kind::Number => denied(id, text, scratch).then_some(Reason::StrictDistinctIdInvalid),
         _ => Some(Reason::StrictDistinctIdInvalid),
     }
 }

@@ -13,12 +13,27 @@ pub(super) fn exact_millis(number: &[u8]) -> Option<f64> {
 
 /// Milliseconds of a JSON number, rounded; `None` when out of any range that means a time.
 pub(super) fn millis(number: &[u8]) -> Option<i64> {
+    if let Some(millis) = seconds(number) {
+        return Some(millis);
+    }
     if let Some(whole) = whole(number) {
         return Some(if whole.unsigned_abs() >= 100_000_000_000 { whole } else { whole * 1000 });
     }
     let millis = exact_millis(number)?.round();
     #[expect(clippy::cast_possible_truncation, reason = "in range: just checked")]
     (millis.abs() <= MILLIS_MAX).then_some(millis as i64)
+}
+
+/// Seconds below 10^11 with up to three decimals: nearly all there are. A double of so few digits, a thousand times as
+/// much and rounded, says the same.
+fn seconds(number: &[u8]) -> Option<i64> {
+    let point = number.iter().rposition(|&b| b == b'.').filter(|&point| (1..=11).contains(&point))?;
+    let (whole, decimals) = (&number[..point], &number[point + 1..]);
+    let digits = |digits: &[u8], from: i64| {
+        digits.iter().try_fold(from, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
+    };
+    let scale = [0, 100, 10, 1].get(decimals.len()).filter(|&&scale| scale > 0)?;
+    Some(digits(decimals, digits(whole, 0)?)? * scale)
 }
 
 /// A number that is plainly an integer, without going through a double.
@@ -46,6 +61,12 @@ mod tests {
             ("1760000000123", Some(1_760_000_000_123)),
             ("1795312120.1215115", Some(1_795_312_120_122)),
             ("1795312120.121", Some(1_795_312_120_121)),
+            ("1795312120.5", Some(1_795_312_120_500)),
+            ("1795312120.25", Some(1_795_312_120_250)),
+            ("1795312120.0005", Some(1_795_312_120_001)),
+            ("99999999999.999", Some(99_999_999_999_999)),
+            ("100000000000.4", Some(100_000_000_000)),
+            ("-1795312120.5", Some(-1_795_312_120_500)),
             ("1.76e9", Some(1_760_000_000_000)),
             ("99999999999", Some(99_999_999_999_000)),
             ("100000000000", Some(100_000_000_000)),

@@ -1,10 +1,12 @@
-//! Walks the tokens of a text and notes, of each record, the few fields that are looked at.
+//! Walks the tokens of a text one by one and notes, of each record, the few fields that are looked at. Everything else
+//! is stepped over, whatever its depth.
 //!
-//! One walk does for both ways of finding tokens. Everything else is stepped over, whatever its depth.
+//! The slow way: see [`super::records`] for the one that nearly all text takes.
 
-use super::facts::{Facts, Kind, Profile, Properties, Value, operation, unescaped};
+use super::facts::{Facts, Kind, Value, unescaped};
 use super::job::Job;
 use super::judge::{judge, judge_other};
+use super::names::{self, Name, Names};
 use super::scalar::fault;
 use super::sink::Sink;
 use super::tokens::Tokens;
@@ -44,20 +46,11 @@ impl<T: Tokens> Walk<'_, T> {
         self.tokens.advance()
     }
 
-    /// Records with commas between them, up to where the tokens end.
-    pub(super) fn elements(mut self) -> Result<(), ScanError> {
-        while !self.ended() {
-            self.element()?;
-            self.tokens.advance()?;
-        }
-        Ok(())
-    }
-
     /// One record, whatever it is.
     fn element(&mut self) -> Result<(), ScanError> {
         let start = self.tokens.at();
         if self.byte() != b'{' {
-            let end = self.value()?.end;
+            let end = self.value()?.end();
             judge_other(self.job, start..end, self.sink);
             return Ok(());
         }
@@ -72,18 +65,16 @@ impl<T: Tokens> Walk<'_, T> {
         self.tokens.advance()?;
         while let Some(key) = self.key()? {
             facts.has_keys = true;
-            match self.name(key) {
-                b"event" => facts.event = self.value()?,
-                b"properties" => {
-                    facts.properties = Kind::of(self.byte());
-                    facts.properties_at = self.tokens.at();
-                    facts.inner = Properties::default();
+            match self.name(key, &names::EVENT) {
+                Some(Name::Properties) => {
+                    facts.begin_properties(Kind::of(self.byte()), self.tokens.at());
                     if facts.properties == Kind::Object {
-                        self.properties(&mut facts.inner)?;
+                        self.properties(facts)?;
                     } else {
                         self.value()?;
                     }
                 }
+                Some(Name::Field(slot)) => facts.set(slot, self.value()?),
                 _ => {
                     self.value()?;
                 }
@@ -92,47 +83,29 @@ impl<T: Tokens> Walk<'_, T> {
         self.close()
     }
 
-    fn properties(&mut self, inner: &mut Properties) -> Result<(), ScanError> {
+    fn properties(&mut self, facts: &mut Facts) -> Result<(), ScanError> {
         let strict = self.job.dialect.is_strict();
         self.tokens.advance()?;
         while let Some(key) = self.key()? {
-            let value = if strict { self.checked_property(key, inner)? } else { self.value()? };
-            let field = match self.name(key) {
-                b"token" => &mut inner.token,
-                b"time" => &mut inner.time,
-                b"distinct_id" => &mut inner.distinct_id,
-                b"$insert_id" => &mut inner.insert_id,
-                b"$ignore" => &mut inner.ignore,
-                b"$user_id" => &mut inner.user_id,
-                b"$device_id" => &mut inner.device_id,
-                _ => continue,
-            };
-            *field = value;
+            let value = if strict { self.checked_property(key, facts)? } else { self.value()? };
+            if let Some(Name::Field(slot)) = self.name(key, &names::PROPERTIES) {
+                facts.set(slot, value);
+            }
         }
         self.close()?;
         Ok(())
     }
 
     fn profile(&mut self, facts: &mut Facts) -> Result<usize, ScanError> {
-        let profile: &mut Profile = &mut facts.profile;
         self.tokens.advance()?;
         while let Some(key) = self.key()? {
             facts.has_keys = true;
             let value = self.value()?;
-            let field = match self.name(key) {
-                b"$token" => &mut profile.token,
-                b"$distinct_id" => &mut profile.distinct_id,
-                b"$group_key" => &mut profile.group_key,
-                b"$group_id" => &mut profile.group_id,
-                b"$time" => &mut profile.time,
-                name => {
-                    if let Some(which) = operation(name) {
-                        profile.operations[which] = value.kind;
-                    }
-                    continue;
-                }
-            };
-            *field = value;
+            match self.name(key, &names::PROFILE) {
+                Some(Name::Field(slot)) => facts.set(slot, value),
+                Some(Name::Operation(which)) => facts.operations[which] = value.kind,
+                _ => {}
+            }
         }
         self.close()
     }
@@ -154,16 +127,9 @@ impl<T: Tokens> Walk<'_, T> {
         Ok(Some(Key { start, end: end.max(start) }))
     }
 
-    /// What a key says. Most are none that is looked for, and seen to be none by their first letter,
-    /// which may itself be an escape.
-    fn name(&mut self, key: Key) -> &[u8] {
-        let raw = &self.text[key.start..key.end];
-        match raw.first() {
-            Some(b'\\' | b'$' | b'd' | b'e' | b'p' | b't') if self.job.escapes => {
-                unescaped(raw, self.scratch)
-            }
-            _ => raw,
-        }
+    /// Which of the names a key is, escapes resolved.
+    fn name(&mut self, key: Key, names: &Names) -> Option<Name> {
+        names.named(unescaped(&self.text[key.start..key.end], self.scratch))
     }
 
     /// Steps over the closing brace; returns the place after it.
@@ -183,7 +149,8 @@ impl<T: Tokens> Walk<'_, T> {
             self.tokens.advance()?;
             self.end_of_scalar(start)
         };
-        Ok(Value { kind, start, end })
+        let escaped = kind == Kind::String && memchr::memchr(b'\\', &self.text[start..end]).is_some();
+        Ok(Value::new(kind, start, end, escaped))
     }
 
     /// Steps over the object or array under the current token, showing every token inside it, and its

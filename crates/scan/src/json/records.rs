@@ -1,0 +1,304 @@
+//! From the structure of a text to its records: notes, of each, the few fields that are looked at.
+//!
+//! It sees brackets and keys only. What stands between them is known to be valid by the time it is asked for, save for
+//! numbers and literals, which are checked here.
+
+use super::facts::{Facts, Kind, Slot, Value, unescaped};
+use super::job::Job;
+use super::judge::judge;
+use super::names::{self, Name, Names};
+use super::number::{is_scalar, number_end};
+use super::sink::Sink;
+use super::strict;
+use super::structure::{More, NotValid, Structure};
+use std::ops::Range;
+
+/// How deep a token stands: of a record's own keys, and of its properties'.
+const RECORD: usize = 1;
+const PROPERTIES: usize = 2;
+
+/// Reads the object or array in `text` that starts at `start`: a record, or an array of nothing but records. Whatever
+/// else it is, valid or not, is left to [`super::walk`].
+pub(super) fn read(
+    job: &Job<'_>,
+    range: Range<usize>,
+    structure: &mut Structure,
+    sink: &mut Sink,
+    scratch: &mut Vec<u8>,
+) -> Result<(), NotValid> {
+    if job.dialect.is_strict() {
+        read_by::<true>(job, range, structure, sink, scratch)
+    } else {
+        read_by::<false>(job, range, structure, sink, scratch)
+    }
+}
+
+/// The same, with what strict rules count if they are in force.
+fn read_by<const STRICT: bool>(
+    job: &Job<'_>,
+    range: Range<usize>,
+    structure: &mut Structure,
+    sink: &mut Sink,
+    scratch: &mut Vec<u8>,
+) -> Result<(), NotValid> {
+    let text = &job.text[..range.end];
+    structure.begin(range.start);
+    let in_array = text.get(range.start) == Some(&b'[');
+    let mut records = Records::<'_, STRICT> {
+        job,
+        text,
+        sink,
+        scratch,
+        of_record: if job.dialect.holds_events() { &names::EVENT } else { &names::PROFILE },
+        names: &names::NONE,
+        // The array around the records is no level of theirs: its bracket is the first token.
+        before: in_array.then_some(range.start),
+        level: 0,
+        in_properties: false,
+        start: 0,
+        between: range.start + usize::from(in_array),
+        facts: Facts::default(),
+        open: None,
+        property: Property::default(),
+    };
+    loop {
+        let more = structure.next(text)?;
+        records.chunk(structure)?;
+        if more == More::No {
+            return Ok(());
+        }
+    }
+}
+
+/// A walk over the chunks of one text.
+struct Records<'w, const STRICT: bool> {
+    job: &'w Job<'w>,
+    text: &'w [u8],
+    sink: &'w mut Sink,
+    scratch: &'w mut Vec<u8>,
+    /// The keys of a record that are looked for.
+    of_record: &'static Names,
+    /// The keys that are looked for where the walk stands.
+    names: &'static Names,
+    /// The bracket of the array around the records, until it is met.
+    before: Option<usize>,
+    /// How many brackets of the record are open.
+    level: usize,
+    /// One of them is that of its properties.
+    in_properties: bool,
+    /// Where the record starts.
+    start: usize,
+    /// Where the last one ended.
+    between: usize,
+    facts: Facts,
+    /// A string whose end is not known yet.
+    open: Option<(Slot, usize)>,
+    /// Under strict rules, the property that is open.
+    property: Property,
+}
+
+/// What strict rules need to know of an object or array among the properties.
+#[derive(Clone, Copy, Default)]
+struct Property {
+    start: usize,
+    /// How many levels it has, arrays too.
+    levels: u32,
+}
+
+impl<const STRICT: bool> Records<'_, STRICT> {
+    fn chunk(&mut self, structure: &Structure) -> Result<(), NotValid> {
+        if let Some((slot, start)) = self.open {
+            self.close_string(slot, start, structure);
+        }
+        for &at in structure.tokens() {
+            let at = at as usize;
+            let first = eight(self.text, at);
+            match first.to_le_bytes()[0] {
+                b'"' => self.key(at, first, structure),
+                b'{' | b'[' => self.opened(at)?,
+                b'}' | b']' => self.closed(at)?,
+                _ if is_scalar(first, self.text, at) => {}
+                _ => return Err(NotValid),
+            }
+        }
+        Ok(())
+    }
+
+    /// The key at `at`, which begins with the bytes `first`.
+    #[inline]
+    fn key(&mut self, at: usize, first: u64, structure: &Structure) {
+        if STRICT && self.level == PROPERTIES {
+            self.facts.count += usize::from(self.in_properties);
+        }
+        if structure.has_escaped_keys() {
+            self.escaped_key(at, structure);
+        } else if self.names.may_hold(first)
+            && let Some((name, len)) = self.names.find(sixteen(self.text, at))
+        {
+            self.named(name, at + len, structure);
+        }
+    }
+
+    /// The key at `at`, escapes resolved.
+    #[cold]
+    fn escaped_key(&mut self, at: usize, structure: &Structure) {
+        if let Some((end, _)) = structure.string(at + 1)
+            && let Some(name) = self.names.named(unescaped(&self.text[at + 1..end], self.scratch))
+        {
+            self.named(name, end + 1, structure);
+        }
+    }
+
+    /// Notes the value of a key; `behind` is the place behind the key.
+    #[inline]
+    fn named(&mut self, name: Name, behind: usize, structure: &Structure) {
+        let start = match self.text.get(behind..behind + 2) {
+            Some(&[b':', first]) if first > b' ' => behind + 1,
+            _ => skip_blanks(self.text, skip_blanks(self.text, behind) + 1),
+        };
+        let kind = self.text.get(start).map_or(Kind::Absent, |&first| Kind::of(first));
+        match name {
+            Name::Field(slot) => {
+                let end = match kind {
+                    Kind::String => return self.string(slot, start, structure),
+                    Kind::Number => number_end(self.text, start).unwrap_or(start),
+                    _ => start,
+                };
+                self.facts.set(slot, Value::new(kind, start, end, false));
+            }
+            Name::Properties => self.facts.begin_properties(kind, start),
+            Name::Operation(which) => self.facts.operations[which] = kind,
+        }
+    }
+
+    /// Notes the string that starts at `start`.
+    #[inline]
+    fn string(&mut self, slot: Slot, start: usize, structure: &Structure) {
+        match structure.string(start + 1) {
+            Some((end, escaped)) => self.facts.set(slot, Value::new(Kind::String, start, end + 1, escaped)),
+            None => self.open = Some((slot, start)),
+        }
+    }
+
+    /// Notes the string whose end was not known, if it is now.
+    #[cold]
+    fn close_string(&mut self, slot: Slot, start: usize, structure: &Structure) {
+        if let Some((end, maybe_escaped)) = structure.string(start + 1) {
+            let escaped = maybe_escaped && memchr::memchr(b'\\', &self.text[start..end]).is_some();
+            self.facts.set(slot, Value::new(Kind::String, start, end + 1, escaped));
+            self.open = None;
+        }
+    }
+
+    #[inline]
+    fn opened(&mut self, at: usize) -> Result<(), NotValid> {
+        match self.level {
+            0 => {
+                if self.before.take().is_some() {
+                    return Ok(());
+                }
+                if self.text[at] != b'{' || !self.is_between(at) {
+                    return Err(NotValid);
+                }
+                self.start = at;
+                self.facts = Facts::default();
+                self.names = self.of_record;
+            }
+            RECORD => {
+                self.in_properties = self.facts.properties == Kind::Object && self.facts.properties_at == at;
+                self.names = self.of_properties();
+            }
+            PROPERTIES => {
+                self.names = &names::NONE;
+                self.property = Property { start: at, levels: 1 };
+            }
+            level => {
+                let levels = u32::try_from(level - PROPERTIES + 1).unwrap_or(u32::MAX);
+                self.property.levels = self.property.levels.max(levels);
+            }
+        }
+        self.level += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn closed(&mut self, at: usize) -> Result<(), NotValid> {
+        if self.level == 0 {
+            // The end of the array around the records.
+            return if self.is_between(at) { Ok(()) } else { Err(NotValid) };
+        }
+        self.level -= 1;
+        match self.level {
+            0 => {
+                self.between = at + 1;
+                self.facts.has_keys = skip_blanks(self.text, self.start + 1) != at;
+                judge(self.job, self.start..at + 1, &self.facts, self.sink, self.scratch);
+            }
+            RECORD => {
+                self.names = self.of_record;
+                self.in_properties = false;
+            }
+            PROPERTIES => {
+                self.names = self.of_properties();
+                if STRICT && self.in_properties {
+                    let value = self.property.start..at + 1;
+                    // Most are seen to be within the limits by their length and depth.
+                    if value.len() >= strict::TOO_MANY_BYTES_MIN
+                        || self.property.levels > strict::NESTED_OBJECTS_MAX
+                    {
+                        self.facts.over |= strict::may_be_over(self.job, value);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn of_properties(&self) -> &'static Names {
+        if self.in_properties { &names::PROPERTIES } else { &names::NONE }
+    }
+
+    /// Is there nothing but a comma between the last record and `at`? That it stands in its place is known.
+    #[inline]
+    fn is_between(&self, at: usize) -> bool {
+        let between = &self.text[self.between..at];
+        matches!(between, b"" | b",")
+            || between.iter().all(|b| matches!(b, b',' | b' ' | b'\t' | b'\n' | b'\r'))
+    }
+}
+
+/// The eight bytes at `at`; zeros behind the end of the text.
+#[inline]
+fn eight(text: &[u8], at: usize) -> u64 {
+    match text.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        #[expect(clippy::cast_possible_truncation, reason = "the first bytes are meant")]
+        None => sixteen(text, at) as u64,
+    }
+}
+
+/// The sixteen bytes at `at`; zeros behind the end of the text.
+#[inline]
+fn sixteen(text: &[u8], at: usize) -> u128 {
+    let rest = text.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(bytes) => u128::from_le_bytes(*bytes),
+        None => last(rest),
+    }
+}
+
+#[cold]
+fn last(rest: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..rest.len()].copy_from_slice(rest);
+    u128::from_le_bytes(bytes)
+}
+
+#[inline]
+fn skip_blanks(text: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
+        at += 1;
+    }
+    at
+}

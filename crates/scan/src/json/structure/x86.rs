@@ -1,0 +1,237 @@
+//! Telling bytes apart by AVX2 and by AVX-512.
+//!
+//! # Invariants
+//! * An [`Avx2`] or [`Avx512`] exists only where the CPU was seen to have every feature its functions are compiled
+//!   for: that is the proof of each `unsafe` block here, save for the loads, which read exactly one whole block.
+#![expect(unsafe_code, reason = "vector instructions: each behind a value that proves the CPU has them")]
+
+use super::grammar::{Grammar, Progress};
+use super::index::Index;
+use super::simd::{BLOCK_BYTES, Block, Classes, Out, Simd, places};
+use std::arch::x86_64::*;
+
+/// Two vectors of 32 bytes a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, if this CPU has what it takes.
+    pub(super) fn detect() -> Option<Avx2> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("pclmulqdq");
+        has.then_some(Avx2(()))
+    }
+}
+
+impl Simd for Avx2 {
+    #[inline(always)]
+    fn classify(self, block: &Block) -> Classes {
+        // SAFETY: `self` proves the features.
+        unsafe { classify_avx2(block) }
+    }
+
+    #[inline(always)]
+    fn parity(self, bits: u64) -> u64 {
+        // SAFETY: `self` proves the features.
+        unsafe { parity(bits) }
+    }
+
+    #[inline(always)]
+    fn places(self, bits: u64, base: u32, out: &mut Out) {
+        places(bits, base, out);
+    }
+
+    fn chunk(self, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn chunk(simd: Avx2, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress {
+            grammar.chunk(simd, text, index)
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { chunk(self, grammar, text, index) }
+    }
+}
+
+/// One vector of 64 bytes a block, compared into masks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    /// The proof, if this CPU has what it takes.
+    pub(super) fn detect() -> Option<Avx512> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi2")
+            && Avx2::detect().is_some();
+        has.then_some(Avx512(()))
+    }
+}
+
+impl Simd for Avx512 {
+    #[inline(always)]
+    fn classify(self, block: &Block) -> Classes {
+        // SAFETY: `self` proves the features.
+        unsafe { classify_avx512(block) }
+    }
+
+    #[inline(always)]
+    fn parity(self, bits: u64) -> u64 {
+        // SAFETY: `self` proves the features.
+        unsafe { parity(bits) }
+    }
+
+    #[inline(always)]
+    fn places(self, bits: u64, base: u32, out: &mut Out) {
+        // SAFETY: `self` proves the features.
+        unsafe { places_avx512(bits, base, out) }
+    }
+
+    fn chunk(self, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn chunk(simd: Avx512, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress {
+            grammar.chunk(simd, text, index)
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { chunk(self, grammar, text, index) }
+    }
+}
+
+/// Multiplying by all ones without carries gives each bit the sum of all below it, modulo two.
+#[inline]
+#[target_feature(enable = "pclmulqdq,sse2")]
+fn parity(bits: u64) -> u64 {
+    let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits.cast_signed()), _mm_set1_epi8(-1));
+    _mm_cvtsi128_si64(product).cast_unsigned()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn classify_avx2(block: &Block) -> Classes {
+    let (low, high) = load_avx2(block);
+    let bits = |low: __m256i, high: __m256i| {
+        let (low, high) =
+            (_mm256_movemask_epi8(low).cast_unsigned(), _mm256_movemask_epi8(high).cast_unsigned());
+        u64::from(low) | u64::from(high) << 32
+    };
+    let equal = |low: __m256i, high: __m256i, byte: u8| {
+        let wanted = _mm256_set1_epi8(byte.cast_signed());
+        bits(_mm256_cmpeq_epi8(low, wanted), _mm256_cmpeq_epi8(high, wanted))
+    };
+    // As signed numbers, the bytes above 0x7f are below 0.
+    let odd = |v: __m256i| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v);
+    // The operator whose lower four bits a byte has, if any; brackets as braces. The shuffle gives 0 for bytes above
+    // 0x7f, which none is.
+    let operators = _mm256_broadcastsi128_si256(operators());
+    let fold = _mm256_set1_epi8(0x20);
+    let operator =
+        |v: __m256i| _mm256_cmpeq_epi8(_mm256_or_si256(v, fold), _mm256_shuffle_epi8(operators, v));
+    let odd = bits(odd(low), odd(high));
+    Classes {
+        quote: equal(low, high, b'"'),
+        backslash: equal(low, high, b'\\'),
+        space: equal(low, high, b' '),
+        colon: equal(low, high, b':'),
+        comma: equal(low, high, b','),
+        // With 0x20 set, some control characters look like an operator.
+        operator: bits(operator(low), operator(high)) & !odd,
+        odd,
+    }
+}
+
+/// For each value of the lower four bits, the operator that has it.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn operators() -> __m128i {
+    const COLON: i8 = b':'.cast_signed();
+    const OPEN: i8 = b'{'.cast_signed();
+    const COMMA: i8 = b','.cast_signed();
+    const CLOSE: i8 = b'}'.cast_signed();
+    // 0 stands for none. It is not equal to a byte with 0x20 set.
+    _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, COLON, OPEN, COMMA, CLOSE, 0, 0)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_avx2(block: &Block) -> (__m256i, __m256i) {
+    let (low, high) = block.split_at(32);
+    // SAFETY: each half is 32 bytes, and the load needs no alignment.
+    let low = unsafe { _mm256_loadu_si256(low.as_ptr().cast()) };
+    // SAFETY: as above.
+    let high = unsafe { _mm256_loadu_si256(high.as_ptr().cast()) };
+    (low, high)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn classify_avx512(block: &Block) -> Classes {
+    // SAFETY: a block is 64 bytes, and the load needs no alignment.
+    let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+    let equal =
+        |bytes: __m512i, byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte.cast_signed()));
+    let operators = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(operators()), bytes);
+    // As signed numbers, the bytes above 0x7f are below 0.
+    let odd = _mm512_cmplt_epi8_mask(bytes, _mm512_set1_epi8(0x20));
+    Classes {
+        quote: equal(bytes, b'"'),
+        backslash: equal(bytes, b'\\'),
+        space: equal(bytes, b' '),
+        colon: equal(bytes, b':'),
+        comma: equal(bytes, b','),
+        // With 0x20 set, some control characters look like an operator.
+        operator: _mm512_cmpeq_epi8_mask(_mm512_or_si512(bytes, _mm512_set1_epi8(0x20)), operators) & !odd,
+        odd,
+    }
+}
+
+/// The places of up to sixteen bits at once; more are rare.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn places_avx512(bits: u64, base: u32, out: &mut Out) {
+    if bits.count_ones() > 16 {
+        return places(bits, base, out);
+    }
+    let packed = _mm512_castsi512_si128(_mm512_maskz_compress_epi8(bits, numbers()));
+    let places = _mm512_add_epi32(_mm512_cvtepu8_epi32(packed), _mm512_set1_epi32(base.cast_signed()));
+    const { assert!(BLOCK_BYTES >= 16) };
+    // SAFETY: sixteen numbers of 32 bits, and `out` has room for 64; the store needs no alignment.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), places) }
+}
+
+/// The numbers from 0 to 63.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn numbers() -> __m512i {
+    static NUMBERS: Block = {
+        let mut numbers = [0; BLOCK_BYTES];
+        let mut i = 0;
+        while i < BLOCK_BYTES {
+            #[expect(clippy::cast_possible_truncation, reason = "below 64")]
+            let number = i as u8;
+            numbers[i] = number;
+            i += 1;
+        }
+        numbers
+    };
+    // SAFETY: a block is 64 bytes, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(NUMBERS.as_ptr().cast()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::structure::simd::tests::check;
+
+    #[test]
+    fn vectors_say_what_single_bytes_say() {
+        // Where the CPU lacks one of the two there is nothing to compare: the portable way is tested everywhere.
+        if let Some(avx2) = Avx2::detect() {
+            check(avx2);
+        }
+        if let Some(avx512) = Avx512::detect() {
+            check(avx512);
+        }
+    }
+}
