@@ -17,7 +17,12 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
+    thread,
+    time::Duration,
 };
+
+/// Many times what the lane does after an answer, under valgrind.
+const PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) const BENCHMARKS: &[Benchmark] = &[
     Benchmark {
@@ -87,6 +92,9 @@ fn requests(counter: &Counter, temp: &Path, repetitions: u64, content_type: &str
         // Small answers come whole.
         let len = sender.read(&mut answer).expect("answered");
         assert!(answer[..len].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer[..len]));
+        // Answered is not let go: whether the connection's buffer is free again for the next request, or a new one
+        // is needed, must not depend on how the threads were scheduled.
+        thread::sleep(PAUSE);
     };
     counter.count_at_rest(repetitions, 1, &mut ask);
     let totals = ledger.totals(events::NOW_MS);

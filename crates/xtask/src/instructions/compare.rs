@@ -33,10 +33,10 @@ impl Tolerance {
 
 /// So little is within rounding, however few there are.
 const LEAST_INSTRUCTIONS: f64 = 2.0;
-/// One more in every unit shows. Whether a buffer is free again when the next request comes is up to the threads.
-const LEAST_ALLOCATIONS: f64 = 0.5;
-/// Per cent, where they are many.
-const ALLOCATIONS_TOLERANCE: f64 = 10.0;
+/// Allocations, and per cent of them where they are many: one more in every unit shows.
+const MORE_ALLOCATIONS: (f64, f64) = (0.5, 10.0);
+/// Likewise: whether a buffer is free again when the next is needed may be up to the threads.
+const FEWER_ALLOCATIONS: (f64, f64) = (1.5, 25.0);
 
 /// What became of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,17 +106,16 @@ impl<'a> Comparison<'a> {
 
 fn changed(before: &Row, after: &Row, tolerance: Tolerance) -> Change {
     let (b, a) = (before.cost, after.cost);
-    let beyond = |before: f64, percent: f64, least: f64| (before * percent / 100.0).max(least);
-    let by = |percent| beyond(b.instructions, percent, LEAST_INSTRUCTIONS);
-    let allocations = beyond(b.allocations, ALLOCATIONS_TOLERANCE, LEAST_ALLOCATIONS);
-    if a.instructions - b.instructions > by(tolerance.slower) || a.allocations - b.allocations > allocations {
-        Change::Slower
-    } else if b.instructions - a.instructions > by(tolerance.faster)
-        || b.allocations - a.allocations > allocations
-    {
-        Change::Faster
-    } else {
-        Change::Small
+    let beyond = |before: f64, (least, percent): (f64, f64)| (before * percent / 100.0).max(least);
+    let by = |percent| beyond(b.instructions, (LEAST_INSTRUCTIONS, percent));
+    let slower = a.instructions - b.instructions > by(tolerance.slower)
+        || a.allocations - b.allocations > beyond(b.allocations, MORE_ALLOCATIONS);
+    let faster = b.instructions - a.instructions > by(tolerance.faster)
+        || b.allocations - a.allocations > beyond(b.allocations, FEWER_ALLOCATIONS);
+    match (slower, faster) {
+        (true, _) => Change::Slower,
+        (false, true) => Change::Faster,
+        (false, false) => Change::Small,
     }
 }
 
@@ -192,7 +191,8 @@ mod tests {
     fn a_stale_baseline_fails_and_says_how_to_record_it() {
         check(901.0, 10.0, None);
         check(899.0, 10.0, Some(RECORD));
-        check(1000.0, 8.9, Some(RECORD));
+        check(1000.0, 7.5, None);
+        check(1000.0, 7.4, Some(RECORD));
     }
 
     #[test]
