@@ -216,7 +216,11 @@ impl Load {
     fn read(&self, over: &AtomicBool) -> Result<(), String> {
         let mut ledger = LedgerWriter::open(&self.ledger).map_err(|e| format!("the ledger: {e}"))?;
         let sequence = Sequence::open(&self.sequence).map_err(|e| format!("the sequence: {e}"))?;
-        let store = forebay_log::Store::open(&self.dir).map_err(|e| format!("opening the store: {e}"))?;
+        let store = match forebay_log::Store::open(&self.dir) {
+            // The file system may have shut itself down by now.
+            Err(_) if self.faults => return Ok(()),
+            store => store.map_err(|e| format!("opening the store: {e}"))?,
+        };
         let lanes = (0..LANES).map(forebay_record::LaneId).chain([forebay_record::LaneId::UNCLAIMED]);
         let cursors = lanes
             .map(|lane| store.cursor(lane, Seq(0), Filter::all()))

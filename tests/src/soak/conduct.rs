@@ -98,7 +98,17 @@ pub(crate) fn conduct(
 impl Stage<'_> {
     fn start(&self, life: &Life) -> Result<Forebay, String> {
         let setup = Setup::new().data_dir(&self.world.data_dir).env("FOREBAY_LOGGING_LEVEL", "info");
-        let forebay = self.clock.wind(life.setup(setup)).try_start().map_err(|failed| failed.to_string())?;
+        let setup = self.clock.wind(life.setup(setup));
+        let forebay = match setup.clone().try_start() {
+            // More lanes than before are more folders, and a folder takes a block.
+            Err(failed) if self.is_full() && failed.stderr.contains("the disk is full: make room") => {
+                self.world.tally.starts_without_room.fetch_add(1, Ordering::Relaxed);
+                self.free()?;
+                setup.try_start()
+            }
+            started => started,
+        };
+        let forebay = forebay.map_err(|failed| failed.to_string())?;
         self.world.keep_bytes.store(life.keep_bytes, Ordering::Relaxed);
         let tally = &self.world.tally;
         tally.lives.fetch_add(1, Ordering::Relaxed);
@@ -228,8 +238,12 @@ impl Stage<'_> {
         Ok(false)
     }
 
+    fn is_full(&self) -> bool {
+        self.world.full.load(Ordering::Relaxed)
+    }
+
     fn free(&self) -> Result<(), String> {
-        if self.world.full.load(Ordering::Relaxed) {
+        if self.is_full() {
             self.disk.free()?;
             self.world.set_full(false);
         }
@@ -239,7 +253,7 @@ impl Stage<'_> {
     fn end(&self, life: &Life, forebay: Forebay) {
         let world = self.world;
         world.ending.store(true, Ordering::Relaxed);
-        let on_full = world.full.load(Ordering::Relaxed);
+        let on_full = self.is_full();
         world.tally.ends_on_full_disk.fetch_add(u64::from(on_full), Ordering::Relaxed);
         match life.end {
             End::Kill => {

@@ -43,6 +43,8 @@ tally! {
     lives,
     /// Of those, with mapped commits.
     mapped_lives,
+    /// Starts that ended for want of a single free block, and were tried again with room.
+    starts_without_room,
     /// Lives ended by SIGTERM.
     terms,
     /// Lives ended by `kill -9`.
