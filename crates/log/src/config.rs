@@ -86,7 +86,7 @@ pub struct LogConfig {
     pub retention: Retention,
     /// For the unclaimed lane.
     pub unclaimed: Retention,
-    /// Slows every flush: for tests and benchmarks of slower disks.
+    /// Every flush takes at least so long: for tests, and benchmarks of slower disks.
     pub flush_delay: Duration,
     /// The time.
     pub clock: Clock,

@@ -293,11 +293,13 @@ impl Writer {
         let mut after = next;
         let mut content_crc = active.summary.content_crc;
         let started = Instant::now();
+        let mut filled = started;
         let written = self.backend.commit(&mut active.file, tail, bytes, &mut |group| {
             let mut encoder = GroupEncoder::new(group, tail, salt, next, durable);
             encode(&mut encoder);
             after = encoder.finish();
             content_crc = crc32c(active.summary.content_crc, group);
+            filled = Instant::now();
             mutant!(WatermarkAhead, {
                 self.watermark.publish(Watermark {
                     count: 0,
@@ -313,8 +315,8 @@ impl Writer {
         mutant!(FailedGroupCounted, {
             self.tip.next = after;
         });
-        if !self.config.flush_delay.is_zero() {
-            std::thread::sleep(self.config.flush_delay);
+        if let Some(rest) = self.config.flush_delay.checked_sub(filled.elapsed()) {
+            std::thread::sleep(rest);
         }
         written?;
         active.tail += bytes as u64;

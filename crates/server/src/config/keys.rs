@@ -426,7 +426,7 @@ pub const KEYS: &[Key] = &[
         0,
         10_000_000,
         |c, n| c.log.flush_delay = Duration::from_micros(n),
-        "Slows every flush: for tests and benchmarks of slower disks",
+        "Lets every flush take at least so long: for tests, and benchmarks of slower disks",
     ),
     whole(
         "retention.age_days",
