@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 /// Measure this machine
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Commit groups of several sizes with both backends, durably
+    /// Commit groups of several sizes with both backends, durably, beside the bare disk
     Disk(Disk),
     Http(Box<bench_http::Http>),
     Bare(bench_http::Bare),
@@ -64,7 +64,8 @@ impl Disk {
         };
         std::fs::create_dir_all(&dir)
             .map_err(|e| Failure::Failed(format!("cannot make the folder {}: {e}", dir.display())))?;
-        let bar = ProgressBar::new((options.backends.len() * options.group_bytes.len()) as u64).with_style(
+        let runs = (options.backends.len() + 1) * options.group_bytes.len();
+        let bar = ProgressBar::new(runs as u64).with_style(
             ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
@@ -93,14 +94,32 @@ impl Disk {
                     run.backend.clone(),
                     out::bytes(run.group_bytes as u64),
                     format!("{:.1}", run.mb_per_s),
+                    format!("{:.2}", run.of_raw),
                     run.commit_p50_us.to_string(),
                     run.commit_p99_us.to_string(),
+                    format!("{:.2}", run.cpu_s_per_gib),
                     ratio(run.device_bytes_per_byte),
                     ratio(run.prepare_device_bytes_per_byte),
                 ]
             })
             .collect();
-        out.table(["BACKEND", "GROUP", "MB/S", "P50 US", "P99 US", "DEVICE/BYTE", "PREPARE/BYTE"], &rows)?;
+        out.table(
+            [
+                "BACKEND",
+                "GROUP",
+                "MB/S",
+                "OF RAW",
+                "P50 US",
+                "P99 US",
+                "CPU S/GIB",
+                "DEVICE/BYTE",
+                "PREPARE/BYTE",
+            ],
+            &rows,
+        )?;
+        out.line(
+            "raw is the disk itself, in turn with the others: durable writes into a file written before",
+        )?;
         out.line("MB/s and times are of durable commits; choose with log.backend in the configuration")?;
         out.done()
     }
