@@ -38,6 +38,10 @@ const MORE_ALLOCATIONS: (f64, f64) = (0.5, 10.0);
 /// Likewise: whether a buffer is free again when the next is needed may be up to the threads.
 const FEWER_ALLOCATIONS: (f64, f64) = (1.5, 25.0);
 
+/// One allocation more or less in so many instructions is nothing: a large body comes in pieces, as many as the kernel
+/// likes.
+const INSTRUCTIONS_AN_ALLOCATION: f64 = 200_000.0;
+
 /// What became of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
@@ -108,10 +112,11 @@ fn changed(before: &Row, after: &Row, tolerance: Tolerance) -> Change {
     let (b, a) = (before.cost, after.cost);
     let beyond = |before: f64, (least, percent): (f64, f64)| (before * percent / 100.0).max(least);
     let by = |percent| beyond(b.instructions, (LEAST_INSTRUCTIONS, percent));
+    let pieces = a.instructions.max(b.instructions) / INSTRUCTIONS_AN_ALLOCATION;
     let slower = a.instructions - b.instructions > by(tolerance.slower)
-        || a.allocations - b.allocations > beyond(b.allocations, MORE_ALLOCATIONS);
+        || a.allocations - b.allocations > beyond(b.allocations, MORE_ALLOCATIONS).max(pieces);
     let faster = b.instructions - a.instructions > by(tolerance.faster)
-        || b.allocations - a.allocations > beyond(b.allocations, FEWER_ALLOCATIONS);
+        || b.allocations - a.allocations > beyond(b.allocations, FEWER_ALLOCATIONS).max(pieces);
     match (slower, faster) {
         (true, _) => Change::Slower,
         (false, true) => Change::Faster,
@@ -201,6 +206,14 @@ mod tests {
         assert_eq!(Comparison::of(&before, &after, Tolerance::HERE).verdict(Tolerance::HERE), Ok(()));
         let after = [row("a", 20.0, 1.0)];
         Comparison::of(&before, &after, Tolerance::HERE).verdict(Tolerance::HERE).expect_err("an allocation");
+    }
+
+    #[test]
+    fn allocations_do_not_matter_beside_millions_of_instructions() {
+        let (before, after) = ([row("a", 35e6, 12.0)], [row("a", 35e6, 28.5)]);
+        assert_eq!(Comparison::of(&before, &after, Tolerance::HERE).verdict(Tolerance::HERE), Ok(()));
+        let after = [row("a", 35e6, 200.0)];
+        Comparison::of(&before, &after, Tolerance::HERE).verdict(Tolerance::HERE).expect_err("many more");
     }
 
     #[test]
