@@ -14,6 +14,8 @@ mod quick;
 mod quotes;
 mod read;
 mod render;
+#[cfg(test)]
+mod sample;
 mod stream;
 
 pub use json::{Malformed, one_line};

@@ -60,21 +60,26 @@ const FILTER_BITS: u32 = 2048;
 #[derive(Debug)]
 pub(crate) struct Scratch {
     filter: [u64; (FILTER_BITS / 64) as usize],
-    /// The hash of each key so far, and where it stands.
-    hashes: Vec<u32>,
-    keys: Vec<Range<u32>>,
+    keys: Vec<Key>,
+}
+
+/// A key's hash, and where it stands.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    hash: u32,
+    start: u32,
+    end: u32,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { filter: [0; (FILTER_BITS / 64) as usize], hashes: Vec::new(), keys: Vec::new() }
+        Scratch { filter: [0; (FILTER_BITS / 64) as usize], keys: Vec::new() }
     }
 }
 
 impl Scratch {
     fn clear(&mut self) {
         self.filter.fill(0);
-        self.hashes.clear();
         self.keys.clear();
     }
 
@@ -89,15 +94,18 @@ impl Scratch {
         if seen && self.holds(text, hash, &text[key.clone()]) {
             return None;
         }
-        self.hashes.push(hash);
-        self.keys.push(u32::try_from(key.start).ok()?..u32::try_from(key.end).ok()?);
-        (self.hashes.len() <= MEMBERS_MAX).then_some(())
+        if self.keys.len() == MEMBERS_MAX {
+            return None;
+        }
+        let (start, end) = (u32::try_from(key.start).ok()?, u32::try_from(key.end).ok()?);
+        self.keys.push(Key { hash, start, end });
+        Some(())
     }
 
     #[inline(never)]
     fn holds(&self, text: &[u8], hash: u32, key: &[u8]) -> bool {
-        let mut known = self.hashes.iter().zip(&self.keys);
-        known.any(|(&other, place)| other == hash && &text[place.start as usize..place.end as usize] == key)
+        let mut known = self.keys.iter();
+        known.any(|k| k.hash == hash && &text[k.start as usize..k.end as usize] == key)
     }
 }
 

@@ -139,19 +139,30 @@ fn half(text: Option<&[u8]>) -> Option<Half> {
     }
 }
 
+/// One instruction after the other, as no optimiser is asked to see through loops over four vectors.
 #[inline]
 fn masks(block: &[u8; BLOCK]) -> Masks {
     let (parts, _) = block.as_chunks::<16>();
-    let vectors: [u8x16; 4] = std::array::from_fn(|i| u8x16::from(parts[i]));
-    let places = |byte: u8| {
-        let byte = u8x16::splat(byte);
-        let [a, b, c, d] = vectors.map(|v| u64::from(v.simd_eq(byte).to_bitmask()));
-        a | b << 16 | c << 32 | d << 48
-    };
-    let largest = u8x16::splat(0x1f);
-    let [a, b, c, d] = vectors.map(|v| v.min(largest).simd_eq(v));
-    let control = ((a | b) | (c | d)).to_bitmask() != 0;
-    Masks { quotes: places(b'"'), backslashes: places(b'\\'), control }
+    let (a, b) = (u8x16::from(parts[0]), u8x16::from(parts[1]));
+    let (c, d) = (u8x16::from(parts[2]), u8x16::from(parts[3]));
+    let (quote, backslash, largest) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
+    let quotes = joined(a.simd_eq(quote), b.simd_eq(quote), c.simd_eq(quote), d.simd_eq(quote));
+    let slashes = [a.simd_eq(backslash), b.simd_eq(backslash), c.simd_eq(backslash), d.simd_eq(backslash)];
+    // Most blocks have none.
+    let any = (slashes[0] | slashes[1]) | (slashes[2] | slashes[3]);
+    let backslashes =
+        if any.to_bitmask() == 0 { 0 } else { joined(slashes[0], slashes[1], slashes[2], slashes[3]) };
+    let small = (a.min(largest).simd_eq(a) | b.min(largest).simd_eq(b))
+        | (c.min(largest).simd_eq(c) | d.min(largest).simd_eq(d));
+    Masks { quotes, backslashes, control: small.to_bitmask() != 0 }
+}
+
+/// The top bits of 64 bytes.
+#[inline]
+fn joined(a: u8x16, b: u8x16, c: u8x16, d: u8x16) -> u64 {
+    let (a, b) = (u64::from(a.to_bitmask()), u64::from(b.to_bitmask()));
+    let (c, d) = (u64::from(c.to_bitmask()), u64::from(d.to_bitmask()));
+    (a | b << 16) | (c << 32 | d << 48)
 }
 
 #[cfg(test)]

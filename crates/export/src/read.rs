@@ -5,7 +5,8 @@
 //! busy store ends too.
 //!
 //! # Invariants
-//! * Memory does not grow with what is read: one frame is held, and what it renders to.
+//! * Memory does not grow with what is read: one frame is held, which is a part of the log's map, and the buffer
+//!   grows by one line more than was asked for.
 //! * An event is written once, and only whole.
 //! * A range that cannot be read is stepped over and logged; an error in what can be is an error of the
 //!   export, never a silent end.
@@ -127,6 +128,8 @@ pub struct Reader {
     address_hash: AddressHash,
     lanes: VecDeque<Stretch>,
     open: Option<(Stretch, Cursor)>,
+    /// Of the open lane: what of it is still to be written.
+    frame: Option<Frame>,
     events: u64,
     unreadable: u64,
     records_behind: u64,
@@ -162,6 +165,7 @@ impl Reader {
             records_total: lanes.iter().map(|s| s.end.0).sum(),
             lanes,
             open: None,
+            frame: None,
             events: 0,
             unreadable: 0,
             records_behind: 0,
@@ -201,6 +205,10 @@ impl Reader {
             if out.len() >= enough {
                 return Ok(More::Yes);
             }
+            if let Some(frame) = self.frame.take() {
+                self.write_frame(frame, out, enough)?;
+                continue;
+            }
             let (stretch, mut cursor) = match self.open.take() {
                 Some(open) => open,
                 None => match self.lanes.pop_front() {
@@ -212,8 +220,10 @@ impl Reader {
             };
             match cursor.next()? {
                 Some(Step::Frame(frame)) if frame.header().first_seq < stretch.end => {
-                    self.write_frame(&frame, stretch.lane, out)?;
                     self.open = Some((stretch, cursor));
+                    if self.is_ours(&frame) {
+                        self.write_frame(frame, out, enough)?;
+                    }
                 }
                 Some(Step::Gap(gap)) => {
                     if !matches!(gap.reason, GapReason::Retention) {
@@ -258,13 +268,18 @@ impl Reader {
             && header.received_at_ms >= self.subject.received_since_ms
     }
 
-    fn write_frame(&mut self, frame: &Frame, lane: LaneId, out: &mut Vec<u8>) -> Result<(), ExportError> {
-        if !self.is_ours(frame) {
-            return Ok(());
-        }
-        let header = frame.header();
+    /// Writes a frame's records until there is enough, and keeps the rest of it.
+    fn write_frame(&mut self, mut frame: Frame, out: &mut Vec<u8>, enough: usize) -> Result<(), ExportError> {
+        let Some(lane) = self.open.as_ref().map(|(stretch, _)| stretch.lane) else { return Ok(()) };
+        let header = *frame.header();
         let received_ms = i64::try_from(header.received_at_ms).unwrap_or(i64::MAX);
+        let (mut done, mut enough_for_now) = (0, false);
         for record in frame.records() {
+            if out.len() >= enough {
+                enough_for_now = true;
+                break;
+            }
+            done += 1;
             let time_ms = record.entry.time_ms.unwrap_or(received_ms);
             if !self.time_ms.contains(&time_ms) || !self.is_named(&record.entry, record.json) {
                 continue;
@@ -288,6 +303,10 @@ impl Reader {
             self.renderer.line(&event, out).map_err(|cause| ExportError::Record { position, cause })?;
             self.events += 1;
         }
+        if enough_for_now {
+            frame.advance(done);
+            self.frame = Some(frame);
+        }
         Ok(())
     }
 
@@ -303,5 +322,50 @@ impl Reader {
             },
         };
         std::str::from_utf8(&name).is_ok_and(|name| names.contains(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{numbers, stored};
+
+    #[test]
+    fn a_buffer_grows_by_one_line_more_than_was_asked_for_also_within_a_request_of_many_events() {
+        const ENOUGH: usize = 4096;
+        const TEXT: usize = 500;
+        let (requests, events) = (3, 2000);
+        let sample = stored(requests, events, TEXT);
+        let mut reader = sample.reader(None);
+        let (mut lines, mut all) = (Vec::new(), Vec::new());
+        loop {
+            let more = reader.fill(&mut lines, ENOUGH).unwrap();
+            assert!(lines.len() < ENOUGH + TEXT + 300, "{} bytes at once", lines.len());
+            all.append(&mut lines);
+            if more == More::No {
+                break;
+            }
+        }
+        let count = (requests * events) as u64;
+        assert_eq!(numbers(&all), (0..count).collect::<Vec<_>>());
+        assert_eq!(reader.events(), count);
+    }
+
+    #[test]
+    fn a_limit_within_a_request_is_kept_also_where_the_buffer_ends_there() {
+        let sample = stored(2, 10, 10);
+        for limit in 1..=20 {
+            for enough in [1, 100, 10_000] {
+                let mut reader = sample.reader(Some(limit));
+                let mut lines = Vec::new();
+                loop {
+                    let upto = lines.len() + enough;
+                    if reader.fill(&mut lines, upto).unwrap() == More::No {
+                        break;
+                    }
+                }
+                assert_eq!(numbers(&lines), (0..limit).collect::<Vec<_>>(), "{enough} bytes at a time");
+            }
+        }
     }
 }

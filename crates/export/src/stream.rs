@@ -6,6 +6,8 @@
 //!
 //! # Invariants
 //! * The stream ends without an error only if everything was read and written.
+//! * No more than [`BUFFERS_MAX`] buffers are made, and each holds a chunk and one line more at most: they come
+//!   back when they have been sent, and are filled again.
 
 use crate::{ExportError, More, Reader};
 use bytes::Bytes;
@@ -14,16 +16,22 @@ use forebay_http::StreamError;
 use hyper::body::{Body, Frame};
 use std::{
     io::{self, Write},
+    mem,
     pin::Pin,
+    sync::mpsc::{Receiver, Sender, channel},
     task::{Context, Poll},
     time::Instant,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Bytes that are handed over at a time, about.
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 128 << 10;
 /// Chunks that wait to be sent.
-const CHUNKS_WAITING: usize = 4;
+const CHUNKS_WAITING: usize = 3;
+/// Buffers that one export has: those that wait, one that is filled, and what the connection is sending.
+const BUFFERS_MAX: usize = 8;
+/// One that a long line made larger than this is not kept so large.
+const BUFFER_BYTES_MAX: usize = 4 * CHUNK_BYTES;
 
 type Chunk = Result<Bytes, StreamError>;
 
@@ -41,7 +49,7 @@ impl Stream {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
         std::thread::Builder::new().name("export".to_owned()).spawn(move || {
             let started = Instant::now();
-            let mut job = Job { reader, sender, sent: 0 };
+            let mut job = Job { reader, sender, buffers: Buffers::new(), sent: 0 };
             let end = if gzip { job.run_gzip() } else { job.run_plain() };
             job.report(end, started);
             drop(permit);
@@ -70,16 +78,77 @@ enum Ended {
     Gzip(io::Error),
 }
 
+/// Buffers that go round: filled here, sent by a core, and back.
+struct Buffers {
+    back: Receiver<Vec<u8>>,
+    give_back: Sender<Vec<u8>>,
+    made: usize,
+}
+
+impl Buffers {
+    fn new() -> Buffers {
+        let (give_back, back) = channel();
+        Buffers { back, give_back, made: 0 }
+    }
+
+    /// An empty buffer; waits for one where all are on their way.
+    fn take(&mut self) -> Vec<u8> {
+        let mut buffer = match self.back.try_recv() {
+            Ok(buffer) => buffer,
+            Err(_) if self.made < BUFFERS_MAX => {
+                self.made += 1;
+                Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 3))
+            }
+            // Whoever has one gives it back when it is dropped, and this end holds on to the other.
+            Err(_) => self.back.recv().unwrap_or_default(),
+        };
+        buffer.clear();
+        buffer.shrink_to(BUFFER_BYTES_MAX);
+        buffer
+    }
+
+    /// A filled one, to be sent; it comes back by itself.
+    fn lend(&self, buffer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { buffer, give_back: self.give_back.clone() })
+    }
+
+    /// One that was taken and not needed.
+    fn put_back(&self, buffer: Vec<u8>) {
+        // It goes where it is taken from; nothing else has that end.
+        let _ = self.give_back.send(buffer);
+    }
+}
+
+/// A filled buffer that goes back when nobody needs its bytes any more.
+struct Lent {
+    buffer: Vec<u8>,
+    give_back: Sender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // The export may have ended meanwhile: then it is freed.
+        let _ = self.give_back.send(mem::take(&mut self.buffer));
+    }
+}
+
 struct Job {
     reader: Reader,
     sender: mpsc::Sender<Chunk>,
+    buffers: Buffers,
     sent: u64,
 }
 
 impl Job {
     fn run_plain(&mut self) -> Result<(), Ended> {
         loop {
-            let mut lines = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 2));
+            let mut lines = self.buffers.take();
             let more = self.reader.fill(&mut lines, CHUNK_BYTES).map_err(Ended::Failed)?;
             self.send(lines)?;
             if more == More::No {
@@ -90,29 +159,40 @@ impl Job {
 
     /// One gzip member over everything; zero bytes stay a valid, empty one.
     fn run_gzip(&mut self) -> Result<(), Ended> {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(CHUNK_BYTES), Compression::fast());
-        let mut lines = Vec::with_capacity(CHUNK_BYTES * 2);
+        let mut encoder = GzEncoder::new(self.buffers.take(), Compression::fast());
+        let mut lines = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 3));
         loop {
             let more = self.reader.fill(&mut lines, CHUNK_BYTES).map_err(Ended::Failed)?;
             encoder.write_all(&lines).map_err(Ended::Gzip)?;
             lines.clear();
+            lines.shrink_to(BUFFER_BYTES_MAX);
             if more == More::No {
                 let rest = encoder.finish().map_err(Ended::Gzip)?;
                 return self.send(rest);
             }
-            let enough = encoder.get_ref().len() >= CHUNK_BYTES / 4;
-            let packed = if enough { std::mem::take(encoder.get_mut()) } else { Vec::new() };
-            self.send(packed)?;
+            if encoder.get_ref().len() >= CHUNK_BYTES / 4 {
+                let packed = mem::replace(encoder.get_mut(), self.buffers.take());
+                self.send(packed)?;
+            } else {
+                self.check_wanted()?;
+            }
         }
     }
 
     fn send(&mut self, chunk: Vec<u8>) -> Result<(), Ended> {
         if chunk.is_empty() {
-            // Nothing matched for a while: is there still somebody waiting?
-            return if self.sender.is_closed() { Err(Ended::Unread) } else { Ok(()) };
+            // Nothing matched for a while.
+            self.buffers.put_back(chunk);
+            return self.check_wanted();
         }
         self.sent += chunk.len() as u64;
-        self.sender.blocking_send(Ok(chunk.into())).map_err(|_| Ended::Unread)
+        let chunk = self.buffers.lend(chunk);
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| Ended::Unread)
+    }
+
+    /// Is there still somebody waiting?
+    fn check_wanted(&self) -> Result<(), Ended> {
+        if self.sender.is_closed() { Err(Ended::Unread) } else { Ok(()) }
     }
 
     fn report(self, end: Result<(), Ended>, started: Instant) {
@@ -131,5 +211,67 @@ impl Job {
                 let _ = self.sender.blocking_send(Err(Box::new(e)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{numbers, stored};
+    use std::{collections::VecDeque, io::Read as _};
+
+    const REQUESTS: usize = 40;
+    const EVENTS: usize = 400;
+
+    /// Exports a store of some MiB to somebody who keeps the last `kept` chunks; returns the bytes and the buffers made.
+    fn run(gzip: bool, kept: usize) -> (Vec<u8>, usize) {
+        let sample = stored(REQUESTS, EVENTS, 700);
+        let (sender, mut chunks) = mpsc::channel(CHUNKS_WAITING);
+        let mut job = Job { reader: sample.reader(None), sender, buffers: Buffers::new(), sent: 0 };
+        let thread = std::thread::spawn(move || {
+            let end = if gzip { job.run_gzip() } else { job.run_plain() };
+            assert!(end.is_ok());
+            job.buffers.made
+        });
+        let (mut bytes, mut held) = (Vec::new(), VecDeque::new());
+        while let Some(chunk) = chunks.blocking_recv() {
+            let chunk = chunk.unwrap();
+            assert!(chunk.len() < CHUNK_BYTES + 2000, "{} bytes in a chunk", chunk.len());
+            bytes.extend_from_slice(&chunk);
+            held.push_back(chunk);
+            if held.len() > kept {
+                held.pop_front();
+            }
+        }
+        drop(held);
+        (bytes, thread.join().unwrap())
+    }
+
+    #[test]
+    fn an_export_of_any_size_makes_a_few_buffers_and_no_more() {
+        let expected: Vec<u64> = (0..(REQUESTS * EVENTS) as u64).collect();
+        for kept in [0, BUFFERS_MAX - CHUNKS_WAITING - 2] {
+            let (lines, made) = run(false, kept);
+            assert!(lines.len() > 2 * BUFFERS_MAX * CHUNK_BYTES, "more than fits into them: {}", lines.len());
+            assert!(made <= BUFFERS_MAX, "{made} buffers");
+            assert_eq!(numbers(&lines), expected);
+        }
+        let (packed, made) = run(true, 0);
+        assert!(made <= BUFFERS_MAX, "{made} buffers");
+        let mut lines = Vec::new();
+        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut lines).unwrap();
+        assert_eq!(numbers(&lines), expected);
+    }
+
+    #[test]
+    fn whoever_goes_away_while_all_buffers_are_out_ends_the_export() {
+        let sample = stored(REQUESTS, EVENTS, 700);
+        let (sender, mut chunks) = mpsc::channel(CHUNKS_WAITING);
+        let mut job = Job { reader: sample.reader(None), sender, buffers: Buffers::new(), sent: 0 };
+        let thread = std::thread::spawn(move || matches!(job.run_plain(), Err(Ended::Unread)));
+        let held: Vec<_> =
+            (0..BUFFERS_MAX - CHUNKS_WAITING).map(|_| chunks.blocking_recv().unwrap()).collect();
+        drop((chunks, held));
+        assert!(thread.join().unwrap());
     }
 }

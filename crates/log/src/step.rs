@@ -129,13 +129,15 @@ impl Frame {
 
     /// The records that the reader has not had yet, in order.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let events = self.payload().into_iter().flat_map(|p| p.events());
+        let skip = self.skip;
+        let events = self.payload().into_iter().flat_map(move |p| p.events_from(skip as usize));
         let first = self.found.header.first_seq;
-        (0u32..).zip(events).skip(self.skip as usize).map(move |(i, (entry, json))| Record {
-            seq: first.plus(i),
-            entry,
-            json,
-        })
+        (skip..).zip(events).map(move |(i, (entry, json))| Record { seq: first.plus(i), entry, json })
+    }
+
+    /// Leaves out the next `records` from now on: for a reader that goes on later in the middle of a frame.
+    pub fn advance(&mut self, records: u32) {
+        self.skip = self.skip.saturating_add(records).min(self.found.header.event_count);
     }
 
     /// How many records [`Frame::records`] yields.

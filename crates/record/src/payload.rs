@@ -102,8 +102,21 @@ impl<'a> Payload<'a> {
 
     /// The entries with their events' bytes, in order.
     pub fn events(&self) -> impl ExactSizeIterator<Item = (DirectoryEntry, &'a [u8])> + use<'a> {
+        self.events_from(0)
+    }
+
+    /// As [`Payload::events`], without the first `skip`, which are not looked at.
+    pub fn events_from(
+        &self,
+        skip: usize,
+    ) -> impl ExactSizeIterator<Item = (DirectoryEntry, &'a [u8])> + use<'a> {
         let events = self.events;
-        self.directory().map(move |e| (e, &events[e.offset as usize..][..e.len as usize]))
+        let (entries, _) = self.directory.as_chunks::<DIRECTORY_ENTRY_BYTES>();
+        let entries = entries.get(skip..).unwrap_or_default();
+        entries
+            .iter()
+            .map(DirectoryEntry::decode)
+            .map(move |e| (e, &events[e.offset as usize..][..e.len as usize]))
     }
 }
 
@@ -120,6 +133,8 @@ mod tests {
         assert_eq!((view.token, view.meta), (&b"token"[..], &b"distinct_id=7"[..]));
         assert_eq!(view.events().map(|(_, e)| e).collect::<Vec<_>>(), events);
         assert_eq!(view.directory().len(), 3);
+        assert_eq!(view.events_from(2).map(|(_, e)| e).collect::<Vec<_>>(), events[2..]);
+        assert_eq!((view.events_from(3).len(), view.events_from(4).len()), (0, 0));
     }
 
     #[test]
