@@ -109,7 +109,7 @@ impl Names {
     const fn of(list: &[(&str, Name)]) -> Names {
         // Equal to nothing that begins with a quote.
         const NOTHING: Entry = Entry { bytes: 0, mask: 0xff, first: 0, count: 0 };
-        let mut names = [Whole { bytes: 0, mask: u128::MAX, name: Name::Properties, len: 0 }; NAMES_MAX];
+        let mut names = [Whole { bytes: 0, mask: 0xff, name: Name::Properties, len: 0 }; NAMES_MAX];
         let mut i = 0;
         while i < list.len() {
             names[i] = Whole::of(list[i].0, list[i].1);
@@ -152,8 +152,15 @@ impl Names {
     pub(super) fn find(&self, key: u128) -> Option<(Name, usize)> {
         #[expect(clippy::cast_possible_truncation, reason = "the first bytes are meant")]
         let entry = &self.table[place(key as u64, self.factor)];
-        let candidates = self.names.get(entry.first..entry.first + entry.count)?;
-        candidates.iter().find(|name| key & name.mask == name.bytes).map(|name| (name.name, name.len))
+        let name = self.names.get(entry.first)?;
+        if key & name.mask == name.bytes {
+            return Some((name.name, name.len));
+        }
+        if entry.count < 2 {
+            return None;
+        }
+        let others = self.names.get(entry.first + 1..entry.first + entry.count)?;
+        others.iter().find(|name| key & name.mask == name.bytes).map(|name| (name.name, name.len))
     }
 
     /// The name that is exactly this key.

@@ -40,7 +40,16 @@ pub(super) fn is_scalar(first: u64, text: &[u8], start: usize) -> bool {
     let other = other_than_digits(first);
     let digits = other.trailing_zeros() as usize / 8;
     if other != 0 && digits > 0 {
-        if may_follow(bytes[digits]) && (bytes[0] != b'0' || digits == 1) {
+        if bytes[0] == b'0' && digits > 1 {
+            return false;
+        }
+        if may_follow(bytes[digits]) {
+            return true;
+        }
+        // Or decimals behind a point, within these bytes: a point carries nothing into what is behind it.
+        let behind = other & (other - 1);
+        let end = behind.trailing_zeros() as usize / 8;
+        if bytes[digits] == b'.' && behind != 0 && end > digits + 1 && may_follow(bytes[end]) {
             return true;
         }
     } else if bytes[0] == b't' || bytes[0] == b'n' {

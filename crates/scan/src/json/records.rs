@@ -113,8 +113,12 @@ impl<const STRICT: bool> Records<'_, STRICT> {
         for &at in structure.tokens() {
             let at = at as usize;
             let first = eight(self.text, at);
-            match first.to_le_bytes()[0] {
-                b'"' => self.key(at, first, structure),
+            let [byte, ..] = first.to_le_bytes();
+            if byte == b'"' {
+                self.key(at, first, structure);
+                continue;
+            }
+            match byte {
                 b'{' | b'[' => self.opened(at)?,
                 b'}' | b']' => self.closed(at)?,
                 _ if is_scalar(first, self.text, at) => {}

@@ -1,10 +1,8 @@
 //! What is found in one chunk of text: the places a walk has to look at, and no others.
 
+use super::masks::{CHUNK_BLOCKS, Masks};
 use super::simd::{BLOCK_BYTES, Simd};
 
-/// How many blocks are indexed before they are walked. What is found in 4 KiB of text stays in the first-level cache
-/// until it is read again, and a larger chunk gains nothing.
-pub(super) const CHUNK_BLOCKS: usize = 64;
 /// A block may hold nothing but brackets; a key is left over from the chunk before; and places are written a block's
 /// worth at a time.
 const PLACES_MAX: usize = (CHUNK_BLOCKS + 1) * BLOCK_BYTES + 1;
@@ -16,10 +14,7 @@ pub(super) struct Index {
     base: usize,
     /// How many blocks are indexed.
     blocks: usize,
-    /// The quotes of each block that start or end a string.
-    quotes: Box<[u64; CHUNK_BLOCKS]>,
-    /// The backslashes of each block.
-    backslashes: Box<[u64; CHUNK_BLOCKS]>,
+    masks: Box<Masks>,
     /// Ascending: see [`Index::tokens`].
     tokens: Box<[u32; PLACES_MAX]>,
     found: usize,
@@ -33,8 +28,7 @@ impl Index {
         Index {
             base: 0,
             blocks: 0,
-            quotes: Box::new([0; CHUNK_BLOCKS]),
-            backslashes: Box::new([0; CHUNK_BLOCKS]),
+            masks: Box::new(Masks::new()),
             tokens: Box::new([0; PLACES_MAX]),
             found: 0,
             escaped_keys: false,
@@ -44,6 +38,7 @@ impl Index {
 
     /// For another text.
     pub(super) fn clear(&mut self) {
+        self.masks.clear();
         self.deferred = None;
         self.escaped_keys = false;
         self.found = 0;
@@ -52,7 +47,7 @@ impl Index {
 
     /// Begins the chunk at `base`.
     #[inline(always)]
-    pub(super) fn begin(&mut self, base: usize) -> Chunk<'_> {
+    pub(super) fn begin(&mut self, base: usize) -> (&mut Masks, Chunk<'_>) {
         self.base = base;
         self.blocks = 0;
         self.found = 0;
@@ -64,16 +59,15 @@ impl Index {
             }
             None => self.escaped_keys = false,
         }
-        Chunk {
+        let chunk = Chunk {
             blocks: &mut self.blocks,
-            quotes: &mut self.quotes,
-            backslashes: &mut self.backslashes,
             tokens: &mut self.tokens,
             found: self.found,
             result: &mut self.found,
             escaped_keys: &mut self.escaped_keys,
             deferred: &mut self.deferred,
-        }
+        };
+        (&mut self.masks, chunk)
     }
 
     /// Every bracket, the opening quote of every key, and the first byte of every number and literal.
@@ -96,7 +90,7 @@ impl Index {
             return None;
         }
         let (quotes, backslashes) =
-            (*self.quotes.get(block)? >> within, *self.backslashes.get(block)? >> within);
+            (*self.masks.quote.get(block)? >> within, *self.masks.backslash.get(block)? >> within);
         if quotes != 0 {
             let before = quotes ^ (quotes - 1);
             return Some((from + quotes.trailing_zeros() as usize, backslashes & before != 0));
@@ -111,7 +105,8 @@ impl Index {
     }
 
     fn string_over_blocks(&self, first: usize, mut backslash: bool) -> Option<(usize, bool)> {
-        let blocks = self.quotes.iter().zip(&*self.backslashes).enumerate().take(self.blocks).skip(first);
+        let blocks =
+            self.masks.quote.iter().zip(&self.masks.backslash).enumerate().take(self.blocks).skip(first);
         for (block, (&quotes, &backslashes)) in blocks {
             if quotes != 0 {
                 backslash |= backslashes & (quotes ^ (quotes - 1)) != 0;
@@ -123,19 +118,9 @@ impl Index {
     }
 }
 
-/// What is kept of one block.
-pub(super) struct Masks {
-    /// See [`Index::tokens`].
-    pub(super) tokens: u64,
-    pub(super) quotes: u64,
-    pub(super) backslashes: u64,
-}
-
 /// A chunk that is being indexed.
 pub(super) struct Chunk<'a> {
     blocks: &'a mut usize,
-    quotes: &'a mut [u64; CHUNK_BLOCKS],
-    backslashes: &'a mut [u64; CHUNK_BLOCKS],
     tokens: &'a mut [u32; PLACES_MAX],
     /// Kept here while it changes, so that it stays in a register.
     found: usize,
@@ -145,26 +130,28 @@ pub(super) struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// Adds the block at `base`, the `number`th of the chunk.
+    /// Adds the places in the block at `base`.
     #[inline(always)]
-    pub(super) fn push<S: Simd>(&mut self, simd: S, number: usize, base: usize, masks: Masks) {
-        self.quotes[number] = masks.quotes;
-        self.backslashes[number] = masks.backslashes;
-        *self.blocks = number + 1;
+    pub(super) fn push<S: Simd>(&mut self, simd: S, base: usize, tokens: u64) {
         if let Some(out) = self.tokens.get_mut(self.found..).and_then(|rest| rest.first_chunk_mut()) {
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "a text is at most 1 GiB: the limits see to that"
             )]
-            simd.places(masks.tokens, base as u32, out);
-            self.found += masks.tokens.count_ones() as usize;
+            simd.places(tokens, base as u32, out);
+            self.found += tokens.count_ones() as usize;
         }
+    }
+
+    /// Notes that some key has an escape.
+    pub(super) fn has_escaped_keys(&mut self, some: bool) {
+        *self.escaped_keys |= some;
     }
 
     /// Ends the chunk. A key that is still open is the last one found; it is left for the next chunk.
     #[inline(always)]
-    pub(super) fn end(self, within_key: bool, escaped_keys: bool) {
-        *self.escaped_keys |= escaped_keys;
+    pub(super) fn end(self, blocks: usize, within_key: bool) {
+        *self.blocks = blocks;
         *self.result = self.found;
         if within_key && self.found > 0 {
             *self.result -= 1;

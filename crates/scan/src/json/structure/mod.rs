@@ -9,6 +9,7 @@
 
 mod grammar;
 mod index;
+mod masks;
 mod simd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -32,6 +33,8 @@ pub struct Level(Kind);
 enum Kind {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
+    Sse2(x86::Sse2),
+    #[cfg(target_arch = "x86_64")]
     Avx2(x86::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(x86::Avx512),
@@ -41,7 +44,11 @@ impl Level {
     /// Those of this CPU, the fastest first.
     pub fn all() -> impl Iterator<Item = Level> {
         #[cfg(target_arch = "x86_64")]
-        let vectors = [x86::Avx512::detect().map(Kind::Avx512), x86::Avx2::detect().map(Kind::Avx2)];
+        let vectors = [
+            x86::Avx512::detect().map(Kind::Avx512),
+            x86::Avx2::detect().map(Kind::Avx2),
+            Some(Kind::Sse2(x86::Sse2)),
+        ];
         #[cfg(not(target_arch = "x86_64"))]
         let vectors: [Option<Kind>; 0] = [];
         vectors.into_iter().flatten().chain([Kind::Portable(Portable)]).map(Level)
@@ -56,6 +63,8 @@ impl Level {
     fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Sse2(_) => "SSE2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(_) => "AVX2",
             #[cfg(target_arch = "x86_64")]
@@ -116,6 +125,8 @@ impl Structure {
         let (grammar, index) = (&mut self.grammar, &mut self.index);
         let progress = match self.level.0 {
             Kind::Portable(simd) => simd.chunk(grammar, text, index),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Sse2(simd) => simd.chunk(grammar, text, index),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(simd) => simd.chunk(grammar, text, index),
             #[cfg(target_arch = "x86_64")]
