@@ -22,11 +22,11 @@ mod unreadable_tests;
 use crate::{
     Filter, Gap, GapReason, ReadError, Step,
     index::Index,
-    lane_view::{LaneView, Successor},
+    lane_view::{HeaderState, LaneView, Successor},
     track::Goal,
     watermark::Durable,
 };
-use forebay_record::{Position, SegmentId, Seq};
+use forebay_record::{Position, Predecessor, SegmentId, Seq};
 use here::Here;
 use std::{io, sync::Arc};
 
@@ -54,6 +54,8 @@ pub struct Cursor {
     here: Option<Here>,
     /// The last segment that was read to its end.
     after: Option<SegmentId>,
+    /// The lane's segments as listed last: taken anew where it no longer says what comes next.
+    listed: Vec<SegmentId>,
     touched: Touched,
 }
 
@@ -80,6 +82,7 @@ impl Cursor {
             mark: None,
             here: None,
             after: None,
+            listed: Vec::new(),
             touched: Touched::default(),
         };
         cursor.mark = cursor.view.watermark()?;
@@ -109,7 +112,11 @@ impl Cursor {
                 }
                 continue;
             }
-            match self.open_next()? {
+            let opened = self.open_next()?;
+            if matches!(opened, Opened::Again) {
+                self.listed.clear();
+            }
+            match opened {
                 Opened::Here | Opened::Skipped => relists = 0,
                 Opened::Gap(gap) => return Ok(Some(Step::Gap(gap))),
                 Opened::Nothing => return Ok(None),
@@ -167,13 +174,41 @@ impl Cursor {
         if self.after.is_some_and(|after| mark.segment <= after) {
             return Ok(Opened::Nothing);
         }
-        let ids = self.view.segments()?;
+        let ids = match std::mem::take(&mut self.listed) {
+            ids if self.leads_on(&ids, mark.segment)? => ids,
+            _ => self.view.segments()?,
+        };
+        let opened = self.open_of(&ids, mark);
+        self.listed = ids;
+        opened
+    }
+
+    /// Does an older listing say for sure what follows the last segment that was read, and where that ends? Names go
+    /// from the front of a lane and come at its back: in between, where each segment names the one before, a new
+    /// listing would say the same. Without this a reader of a thousand segments lists a thousand names a thousand times.
+    fn leads_on(&mut self, ids: &[SegmentId], newest: SegmentId) -> Result<bool, ReadError> {
+        let Some(after) = self.after else { return Ok(false) };
+        let from = ids.partition_point(|&id| id <= after);
+        let &[next, behind, ..] = ids.get(from..).unwrap_or_default() else { return Ok(false) };
+        if behind > newest {
+            return Ok(false);
+        }
+        let follows = |header: Option<HeaderState>, id| match header {
+            Some(Ok(header)) if header.predecessor == Predecessor::Whole(id) => Some(header.base_seq),
+            _ => None,
+        };
+        Ok(follows(self.view.header(next)?, after) == Some(self.next)
+            && follows(self.view.header(behind)?, next).is_some())
+    }
+
+    /// As [`Cursor::open_next`], of these segments.
+    fn open_of(&mut self, ids: &[SegmentId], mark: Durable) -> Result<Opened, ReadError> {
         let chosen = match self.after {
-            Some(after) => self.view.successor(&ids, after, mark.segment)?.map(|s| s.id),
-            None => self.first(&ids, mark.segment)?,
+            Some(after) => self.view.successor(ids, after, mark.segment)?.map(|s| s.id),
+            None => self.first(ids, mark.segment)?,
         };
         let Some(id) = chosen else {
-            if self.view.segments()? != ids {
+            if self.view.segments()? != *ids {
                 // Retention has been at work since the listing, or the lane went on.
                 return Ok(Opened::Again);
             }
@@ -205,8 +240,8 @@ impl Cursor {
         if id == mark.segment && index.as_ref().is_none_or(|index| Goal::of_index(index) != durable) {
             return self.open(id, durable, &mark, true, None);
         }
-        let successor = self.view.successor(&ids, id, mark.segment)?;
-        if successor.as_ref().is_none_or(|s| !s.goal.exact) && self.view.segments()? != ids {
+        let successor = self.view.successor(ids, id, mark.segment)?;
+        if successor.as_ref().is_none_or(|s| !s.goal.exact) && self.view.segments()? != *ids {
             // The one that says where it ends may have gone since the listing.
             return Ok(Opened::Again);
         }
@@ -220,6 +255,7 @@ impl Cursor {
         let index = index.filter(|index| Goal::of_index(index) == goal);
         if let Some(index) = &index
             && self.filter.selects()
+            && !index.is_mostly_wanted(&self.filter)
             && let Ok(mut postings) = index.postings(&self.filter)
         {
             postings.retain(|p| p.seq.plus(p.records) > self.next);

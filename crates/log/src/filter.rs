@@ -113,6 +113,11 @@ impl Filter {
     pub(crate) fn wants_times(&self, least: i64, greatest: i64) -> bool {
         self.event_time_ms.as_ref().is_none_or(|range| *range.start() <= greatest && least <= *range.end())
     }
+
+    /// Is every frame or segment with these least and greatest event times wanted, as far as time goes?
+    pub(crate) fn covers_times(&self, least: i64, greatest: i64) -> bool {
+        self.event_time_ms.as_ref().is_none_or(|range| *range.start() <= least && greatest <= *range.end())
+    }
 }
 
 /// The time an event counts as: its own, or when it was received.

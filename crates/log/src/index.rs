@@ -160,14 +160,29 @@ pub(crate) struct Index {
     pub(crate) summary: Summary,
     routes: Vec<u8>,
     waypoints: Vec<u8>,
+    /// How many there are.
+    postings: u32,
     postings_at: u64,
 }
 
 struct RouteEntry {
+    is_loss: bool,
     first: u32,
     count: u32,
     crc: u32,
     event_time_ms: (i64, i64),
+}
+
+impl RouteEntry {
+    fn decode(b: &[u8; ROUTE_BYTES]) -> RouteEntry {
+        RouteEntry {
+            is_loss: u32_at(b, 8) == Route::Loss.code().0,
+            first: u32_at(b, 12),
+            count: u32_at(b, 16),
+            crc: u32_at(b, 20),
+            event_time_ms: (i64_at(b, 32), i64_at(b, 40)),
+        }
+    }
 }
 
 impl Index {
@@ -222,6 +237,7 @@ impl Index {
             },
             routes: tables,
             waypoints,
+            postings,
             postings_at,
         })
     }
@@ -239,31 +255,33 @@ impl Index {
         all[..after].last().map(decode)
     }
 
+    /// Does `filter` want nearly all frames? Then walking costs less than looking each up, and no list of them is held.
+    pub(crate) fn is_mostly_wanted(&self, filter: &Filter) -> bool {
+        let whole = |route: &RouteEntry| filter.covers_times(route.event_time_ms.0, route.event_time_ms.1);
+        let frames: u64 = self.wanted(filter).iter().filter(|r| whole(r)).map(|r| u64::from(r.count)).sum();
+        let records = filter.kinds.contains(FrameKind::Records);
+        records && self.postings > 0 && frames * 4 >= u64::from(self.postings) * 3
+    }
+
+    /// The routes that `filter` names, and the losses'.
+    fn wanted(&self, filter: &Filter) -> Vec<RouteEntry> {
+        let (all, _) = self.routes.as_chunks::<ROUTE_BYTES>();
+        let Some(keys) = &filter.routes else { return all.iter().map(RouteEntry::decode).collect() };
+        let mut routes: Vec<Route> = keys.iter().map(Route::of_key).chain([Route::Loss]).collect();
+        routes.sort_unstable();
+        routes.dedup();
+        let find = |r: Route| all.binary_search_by_key(&r.code(), |b| (u32_at(b, 8), u64_at(b, 0)));
+        routes.into_iter().filter_map(|r| find(r).ok()).map(|i| RouteEntry::decode(&all[i])).collect()
+    }
+
     /// The frames that `filter` may want, in the segment's order, with every loss.
     ///
     /// # Errors
     /// When a route's postings are damaged or cannot be read: walk the segment instead.
     pub(crate) fn postings(&self, filter: &Filter) -> Result<Vec<Posting>, IndexError> {
-        let (all, _) = self.routes.as_chunks::<ROUTE_BYTES>();
-        let mut wanted: Vec<&[u8; ROUTE_BYTES]> = Vec::new();
-        if let Some(keys) = &filter.routes {
-            let mut routes: Vec<Route> = keys.iter().map(Route::of_key).chain([Route::Loss]).collect();
-            routes.sort_unstable();
-            routes.dedup();
-            let find = |r: Route| all.binary_search_by_key(&r.code(), |b| (u32_at(b, 8), u64_at(b, 0)));
-            wanted.extend(routes.into_iter().filter_map(|r| find(r).ok()).map(|i| &all[i]));
-        } else {
-            wanted.extend(all);
-        }
         let mut postings = Vec::new();
-        for entry in wanted {
-            let loss = u32_at(entry, 8) == Route::Loss.code().0;
-            let route = RouteEntry {
-                first: u32_at(entry, 12),
-                count: u32_at(entry, 16),
-                crc: u32_at(entry, 20),
-                event_time_ms: (i64_at(entry, 32), i64_at(entry, 40)),
-            };
+        for route in self.wanted(filter) {
+            let loss = route.is_loss;
             if loss || filter.wants_times(route.event_time_ms.0, route.event_time_ms.1) {
                 self.read_postings(&route, |p| {
                     let kind = 1u64.checked_shl(p.kind).unwrap_or(0);

@@ -29,6 +29,11 @@ pub(super) struct Here {
     postings: Option<Postings>,
 }
 
+/// Frames that begin no farther apart than this are fetched together.
+const CLOSE: usize = 16 << 10;
+/// At most so much at a time.
+const TOGETHER: usize = 1 << 20;
+
 #[derive(Debug)]
 struct Postings {
     all: Vec<Posting>,
@@ -107,7 +112,6 @@ impl Here {
 
     /// Visits these frames only.
     pub(super) fn follow(&mut self, postings: Vec<Posting>) {
-        self.bytes.expect_single_frames();
         self.postings = Some(Postings { all: postings, at: 0 });
     }
 
@@ -206,6 +210,7 @@ impl Here {
             let end = posting.seq.plus(posting.records);
             if end > *next {
                 touched.frames += 1;
+                self.expect(&postings.all[postings.at..]);
                 let step = match self.read(posting)? {
                     Some(found) => self.deliver(&found, filter, next, touched, true)?,
                     None => self.gap(posting.seq, end, GapReason::Damage, next),
@@ -219,6 +224,25 @@ impl Here {
             }
         }
         Ok(None)
+    }
+
+    /// Has the frames of postings that lie close together fetched at once: bytes between them cost less than another
+    /// call to the system.
+    fn expect(&mut self, postings: &[Posting]) {
+        let place = |posting: &Posting| usize::try_from(posting.position).unwrap_or(usize::MAX);
+        let Some(first) = postings.first().map(place) else { return };
+        if self.bytes.holds(first..first.saturating_add(FRAME_HEADER_BYTES)) {
+            return self.bytes.expect(first, first);
+        }
+        let (mut end, mut last) = (first, first);
+        for next in postings.iter().skip(1).map(place) {
+            if next - last > CLOSE || next - first > TOGETHER {
+                break;
+            }
+            // Up to the next one, so that the one before is whole.
+            (end, last) = (next, next);
+        }
+        self.bytes.expect(first, end);
     }
 
     /// The frame that a posting names, checked; `None` if it is damaged.

@@ -122,7 +122,7 @@ pub(crate) struct Windows {
     /// The limit's, or the file's if that is shorter.
     end: usize,
     window: Option<Window>,
-    /// How much more than was asked for comes into memory.
+    /// So much comes into memory at once, at least.
     ahead: usize,
     /// What lies below the limit may be cut off: the map is not touched.
     copies: bool,
@@ -144,9 +144,15 @@ impl Windows {
         Ok(())
     }
 
-    /// Fetches what is asked for and no more: for reading here and there.
-    pub(crate) fn expect_single_frames(&mut self) {
-        self.ahead = 0;
+    /// The next bytes that are not there yet come together with those up to `end`, within bounds, and with nothing
+    /// more: for who knows what it will ask for.
+    pub(crate) fn expect(&mut self, position: usize, end: usize) {
+        self.ahead = end.saturating_sub(position).min(LONGEST);
+    }
+
+    /// Are these bytes there?
+    pub(crate) fn holds(&self, range: Range<usize>) -> bool {
+        self.window.as_ref().is_some_and(|window| window.get(range).is_some())
     }
 
     pub(crate) fn map(&self) -> &Arc<SegmentMap> {
