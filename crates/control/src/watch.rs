@@ -222,15 +222,20 @@ fn projects(
     })?;
     let mut projects = rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT project_id, token FROM tokens WHERE {} ORDER BY project_id, position",
+        "SELECT project_id, position, token FROM tokens WHERE {}",
         only_if(only, "project_id"),
     ))?;
-    let tokens = statement.query_map([only], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, String>(1)?)))?;
-    // Both are in the order of projects.
-    let mut tokens = tokens.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().peekable();
+    let tokens = statement.query_map([only], |row| {
+        let token: Box<[u8]> = row.get::<_, String>(2)?.into_bytes().into();
+        Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?, token))
+    })?;
+    // Put in order here: SQLite would look each token up by itself, which took half of a start with a million of them.
+    let mut tokens = tokens.collect::<rusqlite::Result<Vec<_>>>()?;
+    tokens.sort_unstable_by_key(|&(project, position, _)| (project, position));
+    let mut tokens = tokens.into_iter().peekable();
     for project in &mut projects {
-        while let Some((_, token)) = tokens.next_if(|(of, _)| *of == project.id.as_u64()) {
-            project.tokens.push(token.into_bytes().into());
+        while let Some((.., token)) = tokens.next_if(|(of, ..)| *of == project.id.as_u64()) {
+            project.tokens.push(token);
         }
     }
     Ok(projects)
