@@ -1,6 +1,6 @@
 //! The body of an answer: bytes at hand, or a stream.
 
-use crate::link::{Link, Stage};
+use crate::link::Link;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::{
@@ -29,7 +29,8 @@ struct Streaming(Rc<Link>);
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        self.0.enter(Stage::Idle);
+        // Whether the request was read whole is not known here.
+        self.0.enter_idle(false);
     }
 }
 

@@ -1,4 +1,11 @@
 //! One connection, from the PROXY header to the close.
+//!
+//! hyper's state and buffers, some ten kilobytes, exist from the first byte of a request until the connection has
+//! been idle for a while: an idle connection is a socket, its link and a small task.
+//!
+//! # Invariants
+//! * hyper is taken away only between two requests, when everything before has been read and answered whole; bytes
+//!   that it had read beyond that are read again by its successor.
 
 use crate::{
     config::{HttpConfig, ProxyProtocol},
@@ -12,9 +19,9 @@ use bytes::{Bytes, BytesMut};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     net::{IpAddr, SocketAddr},
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     task::Poll,
     time::Duration,
@@ -92,27 +99,55 @@ pub(crate) async fn serve(core: Rc<Core>, builder: Rc<http1::Builder>, accepted:
         refused: accepted.refused,
         core: Rc::clone(&core),
     });
-    let io = TokioIo::new(Io::new(stream, first, Rc::clone(&link), config.limits.discard_bytes_max));
-    let service = service_fn(move |request| request::answer(Rc::clone(&session), request));
-    let mut connection = pin!(builder.serve_connection(io, service));
-    let mut told_to_end = false;
-    poll_fn(|cx| {
-        link.attend(cx.waker());
-        live.cut = matches!(link.cut(), Some(Cut::Slow | Cut::SlowBody));
-        if link.is_over() {
-            return Poll::Ready(());
-        }
-        if core.ending.get() && !told_to_end {
-            told_to_end = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(cx).map(|ended| {
-            if let Err(error) = ended {
-                tracing::trace!(%error, "a connection ended early");
-            }
+    let mut io = Io::new(stream, first, Rc::clone(&link), config.limits.discard_bytes_max);
+    loop {
+        poll_fn(|cx| {
+            link.attend(cx.waker());
+            if link.is_over() || core.ending.get() { Poll::Ready(()) } else { io.poll_readable(cx) }
         })
-    })
-    .await;
+        .await;
+        link.end_rest();
+        let session = Rc::clone(&session);
+        let service = service_fn(move |request| request::answer(Rc::clone(&session), request));
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(io), service));
+        let mut told_to_end = false;
+        let then = poll_fn(|cx| {
+            link.attend(cx.waker());
+            live.cut = matches!(link.cut(), Some(Cut::Slow | Cut::SlowBody));
+            if link.is_over() {
+                return Poll::Ready(Then::End);
+            }
+            if link.rests() {
+                return Poll::Ready(Then::Rest);
+            }
+            let mut serving = Pin::new(&mut *connection);
+            if core.ending.get() && !told_to_end {
+                told_to_end = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            serving.poll(cx).map(|ended| {
+                if let Err(error) = ended {
+                    tracing::trace!(%error, "a connection ended early");
+                }
+                Then::End
+            })
+        });
+        match then.await {
+            Then::End => return,
+            Then::Rest => {
+                let parts = connection.into_parts();
+                io = parts.io.into_inner();
+                io.read_again(parts.read_buf);
+            }
+        }
+    }
+}
+
+/// What a connection does after having served.
+enum Then {
+    End,
+    /// Waits for the next request, which may be long in coming.
+    Rest,
 }
 
 /// Reads the PROXY header, and what came with it; `None` closes the connection.

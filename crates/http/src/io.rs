@@ -1,4 +1,4 @@
-//! The socket as hyper reads and writes it: with the link's book-keeping, what a PROXY header left over,
+//! The socket as hyper reads and writes it: with the link's book-keeping, what was read before hyper came,
 //! and a close that lets the last answer arrive.
 
 use crate::link::{Link, Stage};
@@ -17,7 +17,7 @@ use tokio::{
 /// A connection's socket.
 pub(crate) struct Io {
     stream: TcpStream,
-    /// Read together with the PROXY header; empty for nearly every connection.
+    /// Read together with the PROXY header, or before a rest; empty for nearly every connection.
     first: Bytes,
     link: Rc<Link>,
     closing: Closing,
@@ -35,6 +35,22 @@ enum Closing {
 impl Io {
     pub(crate) fn new(stream: TcpStream, first: Bytes, link: Rc<Link>, discard_bytes_max: usize) -> Io {
         Io { stream, first, link, closing: Closing::No, discard_left: discard_bytes_max }
+    }
+
+    /// Ready once there is something to read, if only the end.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.first.is_empty() {
+            return Poll::Ready(());
+        }
+        // An error is there to be read too.
+        self.stream.poll_read_ready(cx).map(drop)
+    }
+
+    /// Takes back bytes that were read too early.
+    pub(crate) fn read_again(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.first = [bytes, std::mem::take(&mut self.first)].concat().into();
+        }
     }
 }
 

@@ -55,8 +55,14 @@ pub(crate) struct Link {
     read_at_ms: Cell<u64>,
     write_blocked_since_ms: Cell<Option<u64>>,
     cut: Cell<Option<Cut>>,
+    /// Whether the last request was read to its end.
+    read_whole: Cell<bool>,
+    rests: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
+
+/// How long an idle connection keeps what makes its next request start sooner.
+const AT_HAND: Duration = Duration::from_secs(1);
 
 /// Longest that a closed connection's leftovers are read.
 const LINGER: Duration = Duration::from_secs(2);
@@ -72,6 +78,23 @@ impl Link {
     /// From now on a body is read.
     pub(crate) fn enter_body(&self) {
         self.enter(Stage::Body { read_before: self.read.get() });
+    }
+
+    /// From now on the connection waits for its next request; `read_whole` if nothing of the last one is still to
+    /// come.
+    pub(crate) fn enter_idle(&self, read_whole: bool) {
+        self.enter(Stage::Idle);
+        self.read_whole.set(read_whole);
+    }
+
+    /// Whether the connection has been idle for so long that it should give up all it can.
+    pub(crate) fn rests(&self) -> bool {
+        self.rests.get() && self.stage.get() == Stage::Idle
+    }
+
+    /// There is something to read again.
+    pub(crate) fn end_rest(&self) {
+        self.rests.set(false);
     }
 
     /// Notes bytes read.
@@ -115,6 +138,14 @@ impl Link {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+
+    fn is_to_rest(&self) -> bool {
+        let idle_ms = self.watch.now_ms.get().saturating_sub(self.since_ms.get());
+        self.stage.get() == Stage::Idle
+            && self.read_whole.get()
+            && self.write_blocked_since_ms.get().is_none()
+            && u128::from(idle_ms) > AT_HAND.as_millis()
     }
 
     fn judge(&self, timeouts: &Timeouts) -> Option<Cut> {
@@ -164,6 +195,8 @@ impl Watch {
             read_at_ms: Cell::new(now),
             write_blocked_since_ms: Cell::new(None),
             cut: Cell::new(None),
+            read_whole: Cell::new(false),
+            rests: Cell::new(false),
             waker: RefCell::new(None),
         });
         self.links.borrow_mut().push(Rc::downgrade(&link));
@@ -190,6 +223,9 @@ impl Watch {
                 && let Some(cut) = link.judge(timeouts)
                 && link.cut.replace(Some(cut)) != Some(cut)
             {
+                link.wake();
+            }
+            if link.is_to_rest() && !link.rests.replace(true) {
                 link.wake();
             }
             true
@@ -247,6 +283,23 @@ mod tests {
         check(&[(0, "work")], 100_000, None);
         check(&[(0, "work"), (1, "blocked")], 22, Some(Cut::Slow));
         check(&[(0, "work"), (1, "blocked"), (5, "written")], 100, None);
+    }
+
+    #[test]
+    fn only_a_connection_whose_last_request_was_read_whole_rests() {
+        for (read_whole, want) in [(true, true), (false, false)] {
+            let watch = Watch::new();
+            let link = watch.link();
+            watch.advance(1500, &TIMEOUTS);
+            assert!(!link.rests(), "it has sent nothing yet, and is not idle");
+            link.enter_idle(read_whole);
+            watch.advance(2500, &TIMEOUTS);
+            assert!(!link.rests(), "a second is not yet over");
+            watch.advance(2501, &TIMEOUTS);
+            assert_eq!(link.rests(), want);
+            link.has_read(1);
+            assert!(!link.rests(), "a request is coming");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! * Every answer is counted, and carries CORS headers if the request names an origin.
-//! * What this future holds is what an idle connection costs, so endpoints that are asked rarely are boxed.
+//! * What this future holds every connection holds until it rests, so endpoints that are asked rarely are boxed.
 
 use crate::{
     address, admin,
@@ -42,8 +42,12 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
     session.link.enter(Stage::Working);
+    let has_body = !hyper::body::Body::is_end_stream(&body);
     let origin = parts.headers.get(ORIGIN).cloned();
-    let mut response = match task(&session, &parts) {
+    let task = task(&session, &parts);
+    // Collecting reads a body to its end or closes the connection.
+    let read_whole = !has_body || matches!(task, Task::Collect(_));
+    let mut response = match task {
         Task::Collect(endpoint) => {
             let label = match endpoint {
                 Endpoint::Engage => Label::Engage,
@@ -62,7 +66,7 @@ pub(crate) async fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !response.body_mut().hold(&session.link) {
-        session.link.enter(Stage::Idle);
+        session.link.enter_idle(read_whole);
     }
     Ok(response)
 }
@@ -218,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_holds_little() {
-        // hyper keeps room for one request's future in every connection, from its beginning to its end.
+    fn a_connection_holds_little() {
+        // hyper keeps room for one request's future in every connection until it rests.
         assert!(two(answer) <= 1280, "{} bytes for a request", two(answer));
         assert!(three(connection::serve) <= 1280, "{} bytes for a connection", three(connection::serve));
     }

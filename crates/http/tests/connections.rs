@@ -229,6 +229,30 @@ fn the_proxy_header_names_the_client_and_is_required_of_trusted_peers() {
 }
 
 #[test]
+fn a_connection_that_rested_goes_on_where_it_was() {
+    let mut harness = Harness::start(|_| {});
+    let mut connection = harness.connect();
+    connection.ask(&track("before")).unwrap().expect(200, "1");
+    // Longer than an idle connection keeps its buffers.
+    let pause = Duration::from_millis(1600);
+    std::thread::sleep(pause);
+    // Behind a whole request the beginning of the next, which is read together with it.
+    let (one, two) = (track("one").bytes(), track("two").bytes());
+    let (beginning, rest) = two.split_at(8);
+    connection.send(&[&one, beginning].concat()).unwrap();
+    connection.read().unwrap().unwrap().expect(200, "1");
+    std::thread::sleep(pause);
+    connection.send(rest).unwrap();
+    connection.read().unwrap().unwrap().expect(200, "1");
+    std::thread::sleep(pause);
+    assert_eq!(harness.collector.connections(), 1);
+    drop(connection);
+    eventually(SECOND, "its end is noticed while it rests", || harness.collector.connections() == 0);
+    assert_eq!(harness.stored().len(), 3);
+    harness.finish();
+}
+
+#[test]
 fn draining_loses_no_request() {
     let red = Duration::from_millis(400);
     let mut harness = Harness::start(|setup| {
