@@ -104,9 +104,9 @@ pub(super) fn unescaped<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8]
 /// How many operations a profile update may carry.
 pub(super) const OPERATIONS: usize = 9;
 /// The place of `$unset`, which takes an array of names, or one.
-pub(super) const UNSET: usize = 7;
+pub(super) const UNSET: u8 = 7;
 /// The place of `$delete`, which takes anything.
-pub(super) const DELETE: usize = 8;
+pub(super) const DELETE: u8 = 8;
 
 /// The values that are noted, whatever the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -168,10 +168,10 @@ fn check_profile(dialect: Dialect, facts: &Facts) -> Result<(), Reason> {
     if facts.operations.iter().all(|&kind| kind == Kind::Absent) {
         return Err(Reason::OperationMissing);
     }
-    let fits = |(which, &kind): (usize, &Kind)| match which {
+    let fits = |(which, &kind): (u8, &Kind)| match which {
         DELETE => true,
         UNSET => matches!(kind, Kind::Absent | Kind::Array | Kind::String),
         _ => matches!(kind, Kind::Absent | Kind::Object),
     };
-    if facts.operations.iter().enumerate().all(fits) { Ok(()) } else { Err(Reason::OperationInvalid) }
+    if (0..).zip(&facts.operations).all(fits) { Ok(()) } else { Err(Reason::OperationInvalid) }
 }

@@ -12,8 +12,8 @@ pub(super) enum Name {
     Field(Slot),
     /// An event's properties.
     Properties,
-    /// An operation of a profile update, by its place.
-    Operation(usize),
+    /// An operation of a profile update, by its place. Small, so that a name is moved in a register.
+    Operation(u8),
 }
 
 /// The keys of an event itself.

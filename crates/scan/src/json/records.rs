@@ -171,7 +171,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
                 self.facts.set(slot, Value::new(kind, start, end, false));
             }
             Name::Properties => self.facts.begin_properties(kind, start),
-            Name::Operation(which) => self.facts.operations[which] = kind,
+            Name::Operation(which) => self.facts.operations[usize::from(which)] = kind,
         }
     }
 

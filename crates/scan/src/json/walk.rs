@@ -103,7 +103,7 @@ impl<T: Tokens> Walk<'_, T> {
             let value = self.value()?;
             match self.name(key, &names::PROFILE) {
                 Some(Name::Field(slot)) => facts.set(slot, value),
-                Some(Name::Operation(which)) => facts.operations[which] = value.kind,
+                Some(Name::Operation(which)) => facts.operations[usize::from(which)] = value.kind,
                 _ => {}
             }
         }
