@@ -24,17 +24,24 @@ pub fn decode_into(raw: &[u8], out: &mut [u8]) -> usize {
     let out = &mut out[..raw.len()];
     let (mut read, mut written) = (0, 0);
     while let Some(&byte) = raw.get(read) {
-        let mut value = byte;
-        let mut width = 1;
-        if byte == b'+' {
-            value = b' ';
-        } else if byte == b'%'
-            && let Some(&[high, low]) = raw.get(read + 1..read + 3)
-            && let (Some(high), Some(low)) = (hex(high), hex(low))
-        {
-            value = high << 4 | low;
-            width = 3;
-        }
+        let (value, width) = match byte {
+            b'+' => (b' ', 1),
+            b'%' => match raw.get(read + 1..read + 3) {
+                Some(&[high, low]) => match (hex(high), hex(low)) {
+                    (Some(high), Some(low)) => (high << 4 | low, 3),
+                    _ => (byte, 1),
+                },
+                _ => (byte, 1),
+            },
+            _ => {
+                // Up to the next escape at once. Many stand side by side: the one above is looked at first.
+                let rest = &raw[read..];
+                let plain = memchr::memchr2(b'%', b'+', rest).unwrap_or(rest.len());
+                out[written..written + plain].copy_from_slice(&rest[..plain]);
+                (read, written) = (read + plain, written + plain);
+                continue;
+            }
+        };
         out[written] = value;
         written += 1;
         read += width;
