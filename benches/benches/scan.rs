@@ -1,8 +1,11 @@
-//! What a request pays for being understood: each payload form, 1 to 2000 events, beside simd-json's tape
-//! and serde_json on the same JSON.
+//! What a request pays for being understood: each payload form and each way of scanning that this CPU has, for 1 to 2000
+//! events, beside simd-json and serde_json on the same JSON.
 //!
-//! The rows `simd-json` and `serde_json` only parse; they find no token and keep no original. They are
-//! given the raw JSON, whatever form the scanner has to unwrap first.
+//! The row `simd-json` is its tape, filled from a copy as it must be, and the five fields found in it; it keeps no
+//! spans. The rows `serde_json` only parse. All are given the raw JSON, whatever form the scanner has to unwrap first.
+//!
+//! First, before criterion's rows, comes what counts on a machine that is not quiet: every way in turn, round by round, by
+//! the thread's CPU time, and the median of the ratios within a round.
 
 use std::{hint::black_box, io::Write};
 
@@ -10,13 +13,18 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flate2::{Compression, write::GzEncoder};
 use forebay_benches::events::batch;
-use forebay_scan::{Dialect, Limits, Request, Scanner};
-use simd_json::{Buffers, INPUT_PADDING, Tape};
+use forebay_scan::{Dialect, Level, Limits, Request, Scanner};
+use rustix::time::{ClockId, clock_gettime};
+use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const COUNTS: [usize; 3] = [1, 50, 2000];
 const NOW_MS: u64 = 1_760_000_000_000;
 const SEED: u64 = 7;
+/// Rounds of the comparison in turn.
+const ROUNDS: usize = 41;
+/// How much text each way reads in a round.
+const ROUND_BYTES: usize = 1 << 20;
 
 fn percent(text: &str) -> String {
     let each = text.bytes().map(|byte| match byte {
@@ -58,6 +66,131 @@ fn forms(json: &str) -> Vec<(&'static str, Dialect, &'static str, Vec<u8>)> {
     ]
 }
 
+/// simd-json with what it keeps from one parse to the next.
+struct SimdJson {
+    buffers: Buffers,
+    kept: Tape<'static>,
+    copy: Vec<u8>,
+}
+
+impl SimdJson {
+    fn new() -> SimdJson {
+        SimdJson { buffers: Buffers::with_max_depth(0, 128), kept: Tape(Vec::new()), copy: Vec::new() }
+    }
+
+    /// The tape of a copy, and how many of the five fields are in it.
+    fn read(&mut self, json: &str) -> usize {
+        self.copy.clear();
+        self.copy.extend_from_slice(json.as_bytes());
+        self.copy.extend_from_slice(&[b' '; INPUT_PADDING]);
+        let mut tape = std::mem::replace(&mut self.kept, Tape(Vec::new())).reset();
+        simd_json::fill_tape_padded(&mut self.copy, json.len(), &mut self.buffers, &mut tape).expect("valid");
+        let found = fields(&tape.0);
+        self.kept = tape.reset();
+        found
+    }
+}
+
+/// How many nodes a value takes.
+fn nodes(node: &Node<'_>) -> usize {
+    match node {
+        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+        Node::String(_) | Node::Static(_) => 1,
+    }
+}
+
+/// The values of an object's keys, one after the other.
+fn members<'t, 'v>(tape: &'t [Node<'v>]) -> impl Iterator<Item = (&'v str, &'t [Node<'v>])> {
+    let len = if let Some(Node::Object { len, .. }) = tape.first() { *len } else { 0 };
+    let mut at = 1;
+    (0..len).filter_map(move |_| {
+        let Node::String(key) = tape[at] else { return None };
+        let value = &tape[at + 1..];
+        at += 1 + nodes(&value[0]);
+        Some((key, value))
+    })
+}
+
+/// How many events have how many of `event`, `token`, `time`, `distinct_id` and `$insert_id`.
+fn fields(tape: &[Node<'_>]) -> usize {
+    let mut at = usize::from(matches!(tape.first(), Some(Node::Array { .. })));
+    let mut found = 0;
+    while at < tape.len() {
+        for (key, value) in members(&tape[at..]) {
+            match (key, &value[0]) {
+                ("event", Node::String(_)) => found += 1,
+                ("properties", Node::Object { .. }) => {
+                    found += members(value)
+                        .filter(|(key, value)| match *key {
+                            "token" | "distinct_id" | "$insert_id" => matches!(value[0], Node::String(_)),
+                            "time" => {
+                                matches!(value[0], Node::Static(StaticNode::F64(_) | StaticNode::U64(_)))
+                            }
+                            _ => false,
+                        })
+                        .count();
+                }
+                _ => {}
+            }
+        }
+        at += nodes(&tape[at]);
+    }
+    found
+}
+
+/// CPU time of this thread in nanoseconds.
+fn cpu_ns() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Every way in turn on the same bytes, and what each costs against simd-json.
+fn in_turn(_: &mut Criterion) {
+    for count in COUNTS {
+        let json = batch(TOKEN, count, SEED);
+        let body = Bytes::from(json.clone().into_bytes());
+        let mut simd_json = SimdJson::new();
+        assert_eq!(simd_json.read(&json), 5 * count);
+        let mut ways: Vec<_> = Level::all()
+            .map(|level| {
+                (format!("forebay, {level}"), Scanner::with_level(Limits::default(), level), Dialect::Track)
+            })
+            .collect();
+        let strict = Dialect::Import { strict: true };
+        ways.push(("forebay, strict import".to_owned(), Scanner::new(Limits::default()), strict));
+        let times = ROUND_BYTES.div_ceil(json.len());
+        let events = (times * count) as f64;
+        let mut costs = vec![Vec::new(); ways.len() + 1];
+        for _ in 0..ROUNDS {
+            let begun = cpu_ns();
+            for _ in 0..times {
+                black_box(simd_json.read(&json));
+            }
+            costs[0].push((cpu_ns() - begun) / events);
+            for ((_, scanner, dialect), costs) in ways.iter_mut().zip(&mut costs[1..]) {
+                let begun = cpu_ns();
+                for _ in 0..times {
+                    let request = Request { body: body.clone(), now_ms: NOW_MS, ..Request::new(*dialect) };
+                    let scanned = scanner.scan(request).expect("valid");
+                    assert_eq!(scanned.records.len(), count);
+                }
+                costs.push((cpu_ns() - begun) / events);
+            }
+        }
+        println!("{count} events a request, {} bytes each, CPU-ns an event:", json.len() / count);
+        println!("  {:24} {:6.0}", "simd-json, 5 fields", median(costs[0].clone()));
+        for ((name, ..), each) in ways.iter().zip(&costs[1..]) {
+            let ratios = costs[0].iter().zip(each).map(|(theirs, ours)| theirs / ours).collect();
+            println!("  {name:24} {:6.0}  {:.2} x simd-json", median(each.clone()), median(ratios));
+        }
+    }
+}
+
 fn scan(c: &mut Criterion) {
     for count in COUNTS {
         let json = batch(TOKEN, count, SEED);
@@ -79,19 +212,9 @@ fn scan(c: &mut Criterion) {
                 });
             });
         }
-        group.bench_function("simd-json tape", |b| {
-            let mut buffers = Buffers::with_max_depth(json.len(), 128);
-            let mut kept: Tape<'static> = Tape(Vec::new());
-            let mut copy = Vec::new();
-            b.iter(|| {
-                copy.clear();
-                copy.extend_from_slice(json.as_bytes());
-                copy.extend_from_slice(&[b' '; INPUT_PADDING]);
-                let mut tape = std::mem::replace(&mut kept, Tape(Vec::new())).reset();
-                simd_json::fill_tape_padded(&mut copy, json.len(), &mut buffers, &mut tape).expect("valid");
-                black_box(tape.0.len());
-                kept = tape.reset();
-            });
+        group.bench_function("simd-json, 5 fields", |b| {
+            let mut simd_json = SimdJson::new();
+            b.iter(|| black_box(simd_json.read(&json)));
         });
         group.bench_function("serde_json value", |b| {
             b.iter(|| serde_json::from_str::<serde_json::Value>(black_box(&json)).expect("valid"));
@@ -102,5 +225,5 @@ fn scan(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, scan);
+criterion_group!(benches, in_turn, scan);
 criterion_main!(benches);
