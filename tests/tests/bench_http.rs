@@ -31,7 +31,7 @@ fn a_run_measures_both_servers_balances_its_books_and_leaves_nothing_behind() {
     let plots_dir = plots.to_str().expect("a path of UTF-8");
     let args = [
         "--load",
-        "single,batch50",
+        "single,batch2000",
         "--beside",
         "bare,simd-json",
         "--idle",
@@ -42,7 +42,7 @@ fn a_run_measures_both_servers_balances_its_books_and_leaves_nothing_behind() {
     ];
     let report = bench(&data_dir, &args).success().json();
     let loads = list(&report, "loads");
-    assert_eq!(loads.iter().map(|load| load.str("load")).collect::<Vec<_>>(), ["single", "batch50"]);
+    assert_eq!(loads.iter().map(|load| load.str("load")).collect::<Vec<_>>(), ["single", "batch2000"]);
     for load in loads {
         let cases = list(load, "cases");
         let servers: Vec<_> = cases.iter().map(|case| case.str("server")).collect();

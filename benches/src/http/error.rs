@@ -12,6 +12,8 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// It was told to stop.
+    Interrupted,
     /// What was asked for cannot be measured here.
     Options(String),
     /// A server did not start, did not stop, or is not what it should be.
@@ -52,6 +54,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { what, .. } => write!(f, "cannot {what}"),
+            Error::Interrupted => {
+                f.write_str("interrupted: nothing is left running and no scratch file behind")
+            }
             Error::Options(what) => f.write_str(what),
             Error::Server { name, what } => write!(f, "{name}: {what}"),
             Error::Failed { name, refused, broken, first } => write!(

@@ -44,8 +44,8 @@ pub struct Traffic {
     pub addr: SocketAddr,
     /// Connections take them in turn.
     pub requests: Arc<[Request]>,
-    /// Take any success as an answer: the server is not one of ours.
-    pub any_success: bool,
+    /// What the server must answer.
+    pub wanted: Wanted,
     /// Requests go to so many projects, drawn at random.
     pub projects: u64,
     /// Connections, over all threads.
@@ -276,7 +276,7 @@ impl Worker {
     async fn one_connection(&self, stream: &mut TcpStream) -> io::Result<()> {
         let mut answer = vec![0; ANSWER_BYTES_MAX];
         let mut own = Vec::new();
-        let mut usual_len = 0;
+        let (mut usual_len, wanted) = (0, self.traffic.wanted);
         while let Some(due) = self.next_due().await {
             let nth = self.next_request.get();
             self.next_request.set(nth.wrapping_add(1));
@@ -291,14 +291,13 @@ impl Worker {
             stream.write_all(bytes).await?;
             let mut len = stream.read(&mut answer).await?;
             let usual = len == usual_len
-                && request.wanted == Wanted::One
+                && wanted == Wanted::One
                 && answer.starts_with(b"HTTP/1.1 200")
                 && answer[..len].ends_with(b"\r\n\r\n1");
             let (mut is_good, mut keeps) = (true, true);
             if !usual {
                 let (status, kept);
                 (len, status, kept) = whole_answer(stream, &mut answer, len).await?;
-                let wanted = if self.traffic.any_success { Wanted::Success } else { request.wanted };
                 is_good = wanted.is(status, &answer[..len]);
                 keeps = kept;
             }
@@ -311,8 +310,7 @@ impl Worker {
                 outcome.latencies.add(due, Instant::now());
             } else {
                 outcome.refused += 1;
-                let said = || String::from_utf8_lossy(&answer[..len.min(400)]).trim().to_owned();
-                outcome.first_wrong.get_or_insert_with(said);
+                outcome.first_wrong.get_or_insert_with(|| on_one_line(&answer[..len]));
             }
             drop(outcome);
             if !keeps {
@@ -321,6 +319,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The beginning of an answer, for a message.
+fn on_one_line(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&answer[..answer.len().min(400)]);
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Reads on until the answer, of which `len` bytes are there, is whole: its length, its status, and whether the
@@ -380,27 +384,41 @@ fn connect(addr: SocketAddr, nth: usize) -> io::Result<BlockingStream> {
 pub fn idle(traffic: &Traffic, count: usize) -> io::Result<Vec<BlockingStream>> {
     let request = traffic.requests.iter().min_by_key(|request| request.bytes.len());
     let request = request.ok_or_else(|| io::Error::other("there are no requests"))?;
-    let wanted = if traffic.any_success { Wanted::Success } else { request.wanted };
-    let one = |nth| {
+    let asked = |nth| {
         // Behind those that the load itself makes.
         let mut stream = connect(traffic.addr, traffic.connections + nth)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.write_all(&request.bytes)?;
-        let mut answer = vec![0; ANSWER_BYTES_MAX];
-        let mut len = 0;
-        loop {
-            match stream.read(&mut answer[len..])? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                more => len += more,
-            }
-            match come(&answer[..len]) {
-                Come::Part => {}
-                Come::Whole { status, keeps: true } if wanted.is(status, &answer[..len]) => {
-                    return Ok(stream);
-                }
-                _ => return Err(io::Error::other(String::from_utf8_lossy(&answer[..len]).into_owned())),
-            }
-        }
+        Ok(stream)
     };
-    (0..count).map(one).collect()
+    let mut streams = Vec::with_capacity(count);
+    // Many at a time: they share a flush, as one by one they would not.
+    for first in (0..count).step_by(IDLE_AT_ONCE) {
+        let some = (first..count.min(first + IDLE_AT_ONCE)).map(asked).collect::<io::Result<Vec<_>>>()?;
+        for mut stream in some {
+            answered(&mut stream, traffic.wanted)?;
+            streams.push(stream);
+        }
+    }
+    Ok(streams)
+}
+
+/// Idle connections that are opened together.
+const IDLE_AT_ONCE: usize = 256;
+
+/// Reads an answer, which must be what it must.
+fn answered(stream: &mut BlockingStream, wanted: Wanted) -> io::Result<()> {
+    let mut answer = vec![0; ANSWER_BYTES_MAX];
+    let mut len = 0;
+    loop {
+        match stream.read(&mut answer[len..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => len += more,
+        }
+        match come(&answer[..len]) {
+            Come::Part => {}
+            Come::Whole { status, keeps: true } if wanted.is(status, &answer[..len]) => return Ok(()),
+            _ => return Err(io::Error::other(format!("it answered {}", on_one_line(&answer[..len])))),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 use super::{
     report::{Case, Figure, LoadReport, Report},
     svg::{Anchor, Canvas, colour},
-    table::number,
+    table::{exact, number},
 };
 
 /// A picture and the name of its file.
@@ -84,7 +84,7 @@ fn cost(report: &Report) -> Option<String> {
     for (load, bars) in groups {
         y += BAR + 4.0;
         let title =
-            format!("{} {}: {} events a request", load.load, load.form, number(load.events_per_request));
+            format!("{} {}: {} events a request", load.load, load.form, exact(load.events_per_request));
         canvas.text(10.0, y - 6.0, Anchor::Start, &title);
         let most = bars.iter().map(|(_, figure)| figure.max).fold(f64::MIN_POSITIVE, f64::max);
         let scale = (WIDTH - LEFT - RIGHT) / most;
@@ -160,7 +160,7 @@ fn frame(title: &str, below: &str, y: &LogAxis, names: &[String]) -> Canvas {
     for tick in y.ticks() {
         let at = y.at(tick);
         canvas.grid((PLOT_LEFT, at), (PLOT_RIGHT, at));
-        canvas.text(PLOT_LEFT - 6.0, at + 4.0, Anchor::End, &number(tick));
+        canvas.text(PLOT_LEFT - 6.0, at + 4.0, Anchor::End, &exact(tick));
     }
     for (nth, name) in names.iter().enumerate() {
         let at = PLOT_TOP + nth as f64 * 20.0;
@@ -220,7 +220,7 @@ fn sweep(load: &LoadReport, what: &str, varied: fn(&Case) -> f64) -> Option<Stri
     let mut canvas = frame(&title, what, &y, &names);
     for tick in x.ticks() {
         canvas.grid((x.at(tick), PLOT_TOP), (x.at(tick), PLOT_BOTTOM));
-        canvas.text(x.at(tick), PLOT_BOTTOM + 16.0, Anchor::Middle, &number(tick));
+        canvas.text(x.at(tick), PLOT_BOTTOM + 16.0, Anchor::Middle, &exact(tick));
     }
     for (nth, (_, points)) in series.iter().enumerate() {
         let mut points: Vec<_> = points.iter().map(|&(at, cost)| (x.at(at), y.at(cost))).collect();

@@ -9,7 +9,6 @@ use flate2::{Compression, write::GzEncoder};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::{
-    answer::Wanted,
     load::{Form, Kind, Load},
     token::{TOKEN_LEN, token, token_text},
 };
@@ -24,8 +23,6 @@ pub struct Request {
     pub events: u64,
     /// Bytes of its events as JSON, whatever form they are sent in.
     pub json_bytes: u64,
-    /// What a server must answer.
-    pub wanted: Wanted,
     /// Where its project's token stands, each time in plain.
     tokens: Vec<usize>,
     /// Where base64 of `token:` stands.
@@ -140,8 +137,7 @@ fn request(kind: Kind, to: &Destination, project: u64, seed: u64) -> Request {
     let bytes = [head.as_bytes(), &body].concat();
     let tokens = if takes_tokens(kind.form) { find_all(&bytes, text.as_bytes()) } else { Vec::new() };
     let events = kind.events as u64;
-    let wanted = if import { Wanted::Imported(events) } else { Wanted::One };
-    Request { bytes, events, json_bytes: json.len() as u64, wanted, tokens, basic }
+    Request { bytes, events, json_bytes: json.len() as u64, tokens, basic }
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -202,6 +198,26 @@ impl Request {
     pub fn body(&self) -> &[u8] {
         let end = memchr::memmem::find(&self.bytes, b"\r\n\r\n").map_or(self.bytes.len(), |at| at + 4);
         &self.bytes[end..]
+    }
+}
+
+/// What a load's requests are like, on average.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Means {
+    pub(crate) events: f64,
+    pub(crate) event_bytes: f64,
+    pub(crate) request_bytes: f64,
+}
+
+impl Means {
+    pub(crate) fn of(requests: &[Request]) -> Means {
+        let sum = |of: fn(&Request) -> u64| requests.iter().map(of).sum::<u64>() as f64;
+        let (count, events) = (requests.len().max(1) as f64, sum(|request| request.events));
+        Means {
+            events: events / count,
+            event_bytes: sum(|request| request.json_bytes) / events.max(1.0),
+            request_bytes: sum(|request| request.bytes.len() as u64) / count,
+        }
     }
 }
 

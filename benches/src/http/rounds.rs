@@ -9,7 +9,7 @@ use super::{
     device::Device,
     follower::Followers,
     generator::{self, Outcome, Traffic, When},
-    latency::{Latencies, Quantiles},
+    latency::Quantiles,
     metrics::Metrics,
     process::{Cpu, Memory},
     server::Server,
@@ -77,7 +77,7 @@ pub(crate) struct Setting<'a> {
 
 impl Setting<'_> {
     /// Runs one round.
-    pub(crate) fn round(&self) -> Result<(Round, Latencies, Outcome), Error> {
+    pub(crate) fn round(&self) -> Result<(Round, Outcome), Error> {
         let mut followers = match (self.followers, self.server.data_dir()) {
             (0, _) | (_, None) => Followers::default(),
             (count, Some(data_dir)) => Followers::start(self.binary, &data_dir, count)?,
@@ -95,7 +95,7 @@ impl Setting<'_> {
             let what = format!("it answered nothing in {:?}", outcome.elapsed);
             return Err(Error::Server { name: name.clone(), what });
         }
-        Ok((self.figures(&outcome, &before, &after), outcome.latencies.clone(), outcome))
+        Ok((self.figures(&outcome, &before, &after), outcome))
     }
 
     fn meter(&self, when: When, followers: &Followers) -> io::Result<Meter> {

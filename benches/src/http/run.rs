@@ -1,6 +1,15 @@
 //! A whole run: loads one after the other, for each of them all servers in turn.
 
-use std::{fs, net::TcpStream, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::TcpStream,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     Error, Report,
@@ -12,7 +21,7 @@ use super::{
     parse::{self, Parser},
     process::Memory,
     report::{Accounts, Case, Figure, Figures, Idle, LoadReport, Machine, curve},
-    request::{Destination, Request, requests, texts},
+    request::{Destination, Means, Request, requests, texts},
     rounds::{Round, Setting, wait_until},
     server::{Server, Starter, parse_url},
 };
@@ -54,6 +63,8 @@ pub struct Options {
     pub cores: Vec<usize>,
     /// Decides events, projects and arrivals.
     pub seed: u64,
+    /// Set from outside: ends the run after the round under way, with everything cleared away.
+    pub interrupted: Arc<AtomicBool>,
 }
 
 /// What is measured beside.
@@ -177,26 +188,6 @@ struct Run<'a> {
     means: Means,
 }
 
-/// What a load's requests are like, on average.
-#[derive(Clone, Copy, Debug, Default)]
-struct Means {
-    events: f64,
-    event_bytes: f64,
-    request_bytes: f64,
-}
-
-impl Means {
-    fn of(requests: &[Request]) -> Means {
-        let sum = |of: fn(&Request) -> u64| requests.iter().map(of).sum::<u64>() as f64;
-        let (count, events) = (requests.len().max(1) as f64, sum(|request| request.events));
-        Means {
-            events: events / count,
-            event_bytes: sum(|request| request.json_bytes) / events.max(1.0),
-            request_bytes: sum(|request| request.bytes.len() as u64) / count,
-        }
-    }
-}
-
 /// What the bare server is called in reports, by which others are compared with it.
 const BARE: &str = "bare hyper";
 
@@ -289,7 +280,7 @@ impl<'a> Run<'a> {
         Traffic {
             addr: subject.server.addr,
             requests: Arc::clone(&subject.requests),
-            any_success: !subject.server.is_ours,
+            wanted: subject.server.wanted,
             projects: subject.server.projects,
             connections,
             rate_per_s,
@@ -368,6 +359,10 @@ impl<'a> Run<'a> {
                 progress.now =
                     format!("{} {}, {} connections: {name}", self.load, self.form, row.connections);
                 tell(progress);
+                // Relaxed: nothing else is handed over with it.
+                if self.options.interrupted.load(Ordering::Relaxed) {
+                    return Err(Error::Interrupted);
+                }
                 self.check_space()?;
                 let subject = &self.subjects[row.subject];
                 let mut traffic = self.traffic(subject, row.connections, row.rate_per_s);
@@ -382,12 +377,12 @@ impl<'a> Run<'a> {
                     followers: row.followers,
                     binary: &self.options.starter.binary,
                 };
-                let (measured, latencies, outcome) = setting.round()?;
+                let (measured, outcome) = setting.round()?;
                 self.subjects[row.subject].acknowledged += outcome.events;
                 // The first round is for connections, caches and first segments.
                 if round > 0 {
                     row.rounds.push(Round { simd_json_cpu_s_per_event: parse_s, ..measured });
-                    row.latencies.merge(&latencies);
+                    row.latencies.merge(&outcome.latencies);
                     progress.done += 1;
                 }
             }

@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Error, metrics::Metrics, pin, token::create_projects};
+use super::{Error, answer::Wanted, metrics::Metrics, pin, token::create_projects};
 
 /// A running server.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Server {
     pub projects: u64,
     /// Is it Forebay, started by us, so that its accounts must balance?
     pub is_ours: bool,
+    /// What its answers must say.
+    pub wanted: Wanted,
     child: Option<Child>,
     files: Option<TempDir>,
 }
@@ -61,7 +63,7 @@ impl Starter {
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data_dir);
         command.args(&self.serve_args);
         let mut server = self.start(name, command, Some(files))?;
-        (server.projects, server.is_ours) = (projects, true);
+        (server.projects, server.is_ours, server.wanted) = (projects, true, Wanted::One);
         Ok(server)
     }
 
@@ -104,6 +106,7 @@ impl Starter {
             pid: Some(pid),
             projects: 1,
             is_ours: false,
+            wanted: Wanted::Success,
             child: Some(child),
             files,
         };
@@ -150,7 +153,18 @@ impl Server {
     /// A server that already runs, which is left as it is.
     #[must_use]
     pub fn running(name: &str, addr: SocketAddr, pid: Option<u32>) -> Server {
-        Server { name: name.to_owned(), addr, pid, projects: 1, is_ours: false, child: None, files: None }
+        let is_forebay = Metrics::read(addr).is_ok_and(|metrics| metrics.is_forebay());
+        let wanted = if is_forebay { Wanted::One } else { Wanted::Success };
+        Server {
+            name: name.to_owned(),
+            addr,
+            pid,
+            projects: 1,
+            is_ours: false,
+            wanted,
+            child: None,
+            files: None,
+        }
     }
 
     /// Its data directory, if it is Forebay and ours.

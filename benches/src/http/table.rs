@@ -58,7 +58,7 @@ fn one(load: &LoadReport, out: &mut String) {
          {} CPU-s per million events",
         load.load,
         load.form,
-        number(load.events_per_request),
+        exact(load.events_per_request),
         load.event_bytes,
         load.request_bytes,
         rounds.len(),
@@ -133,6 +133,12 @@ pub(crate) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// The same without zeros at its end: for what is exact, such as a count or a power of ten.
+pub(crate) fn exact(value: f64) -> String {
+    let text = number(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 fn aligned(lines: &[Vec<String>], out: &mut String) {
     let columns = lines.first().map_or(0, Vec::len);
     let width = |c: usize| lines.iter().map(|line| line[c].chars().count()).max().unwrap_or(0);
@@ -179,6 +185,9 @@ mod tests {
             (98765.4, "98765"),
         ] {
             assert_eq!(number(value), expected);
+        }
+        for (value, expected) in [(1.0, "1"), (10.0, "10"), (100.0, "100"), (19.5, "19.5"), (0.0, "0")] {
+            assert_eq!(exact(value), expected);
         }
     }
 }

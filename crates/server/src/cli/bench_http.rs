@@ -8,7 +8,19 @@ use forebay_benches::http::{
     server::Starter,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{fs, io::Write as _, net::SocketAddr, path::PathBuf, thread, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Put Forebay under load, in turn with a bare HTTP server
 ///
@@ -200,11 +212,38 @@ impl Http {
             threads: self.threads.map_or(default_threads.max(1), |count| count as usize),
             cores,
             seed: self.seed,
+            interrupted: Arc::default(),
         })
     }
 }
 
+/// Sees to it that the first signal ends the run in order, and the second one at once.
+fn watch_signals(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let watch = move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                // Relaxed: nothing else is handed over with it.
+                if interrupted.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+            }
+        });
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
+    Ok(())
+}
+
 fn measure(options: &Options) -> Result<http::Report, Failure> {
+    watch_signals(Arc::clone(&options.interrupted))?;
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}");
     let bar = ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let report = http::run(options, &mut |progress: &Progress| {
