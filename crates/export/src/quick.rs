@@ -236,7 +236,9 @@ impl<'a> Walk<'a> {
     fn value(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         match self.here()? {
-            b'"' => drop(self.string()?),
+            b'"' => {
+                self.string()?;
+            }
             b'{' | b'[' => self.nested()?,
             _ => self.scalar()?,
         }
