@@ -361,12 +361,16 @@ fn connect_again(addr: SocketAddr) -> io::Result<BlockingStream> {
     Ok(stream)
 }
 
+/// Connections from one address to one server: it has some 28,000 ports.
+const PORTS: usize = 20_000;
+
 /// The `nth` connection to a server.
 fn connect(addr: SocketAddr, nth: usize) -> io::Result<BlockingStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr.ip().is_loopback() && addr.is_ipv4() {
-        // An address has ports for some 28,000 connections, and the whole of 127/8 is ours.
-        let host = u8::try_from(1 + nth / 8192).unwrap_or(u8::MAX);
+    if nth >= PORTS && addr.ip().is_loopback() && addr.is_ipv4() {
+        // The whole of 127/8 is ours. Not for the first ones: looking for a free port to bind takes the kernel a
+        // millisecond when thousands are taken, and none when it connects without.
+        let host = u8::try_from(1 + nth / PORTS).unwrap_or(u8::MAX);
         socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
     }
     socket.connect(&addr.into())?;

@@ -139,7 +139,10 @@ pub fn run(options: &Options, tell: &mut dyn FnMut(&Progress)) -> Result<Report,
         tell(&progress);
         let mut one = Run::start(options, load, form)?;
         progress.total = progress.done + one.rounds_in_all() * (packed.len() - nth);
-        loads.push(one.measure(&mut progress, tell)?);
+        let measured = one.measure(&mut progress, tell);
+        // A signal to the whole group has ended the servers too: what they broke off is no defect of theirs.
+        let is_interrupted = options.interrupted.load(Ordering::Relaxed);
+        loads.push(measured.map_err(|error| if is_interrupted { Error::Interrupted } else { error })?);
     }
     Ok(Report { version: env!("CARGO_PKG_VERSION"), machine: machine(), loads })
 }
