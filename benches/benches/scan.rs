@@ -7,6 +7,8 @@
 //! First, before criterion's rows, comes what counts on a machine that is not quiet: every way in turn, round by round, by
 //! the thread's CPU time, and the median of the ratios within a round.
 
+#![expect(clippy::print_stdout, reason = "what it found")]
+
 use std::{hint::black_box, io::Write};
 
 use bytes::Bytes;

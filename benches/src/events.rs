@@ -136,7 +136,9 @@ fn own(path: &str, numbers: &mut Numbers, out: &mut String) {
             1 => write!(out, r#""experiment":"checkout-{}, variant b, not held out","#, price % 40),
             2 => write!(out, r#""tags":["spring","outdoor","größe {quantity}","new in"],"#),
             3 => write!(out, r#""headline":"Wear it, don\u2019t carry it 👟\nnew this week","#),
-            4 => write!(out, r#""cart":{{"items":{quantity},"total":{},"currency":"EUR"}},"#, price * quantity),
+            4 => {
+                write!(out, r#""cart":{{"items":{quantity},"total":{},"currency":"EUR"}},"#, price * quantity)
+            }
             5 => write!(out, r#""coupon":null,"#),
             _ => write!(out, r#""source_list":"autumn collection, page {quantity}, sorted by price","#),
         };

@@ -31,8 +31,8 @@ mod reckon;
 mod report;
 mod watch;
 
-use crate::{Project, Random};
 use crate::disk::LoopDisk;
+use crate::{Project, Random};
 use ledger::{Ledger, NOBODY};
 use readers::Track;
 pub use report::Summary;

@@ -275,6 +275,55 @@ pub fn curve(latencies: &Latencies) -> Vec<(f64, u64)> {
     points.map(|share| (share, latencies.at(share))).collect()
 }
 
+/// A small report, for the tests of what is made of reports.
+#[cfg(test)]
+pub(crate) fn sample() -> Report {
+    let rounds = |cpu_s: f64| {
+        let round = |factor: f64| Round {
+            seconds: 2.0,
+            requests: 1000,
+            events: 1000,
+            json_bytes: 750_000,
+            cpu_s: Some(cpu_s * factor),
+            simd_json_cpu_s_per_event: 1.3e-6,
+            latency: Quantiles { p50_us: 700, p90_us: 900, p99_us: 1500, p999_us: 3000, max_us: 4000 },
+            ..Round::default()
+        };
+        vec![round(1.0), round(1.5)]
+    };
+    let case = |server: &str, ours: &[Round], bare: &[Round]| Case {
+        server: server.to_owned(),
+        connections: 256,
+        projects: 1,
+        offered_per_s: None,
+        followers: 0,
+        idle_connections: 0,
+        figures: Figures::of(ours, Some(bare), None),
+        latency: ours[0].latency,
+        latency_curve: vec![(0.0, 300), (0.5, 700), (0.9, 900), (0.99, 1500)],
+        rounds: ours.to_vec(),
+    };
+    let (bare, ours) = (rounds(0.008), rounds(0.01));
+    let load = LoadReport {
+        load: "single".to_owned(),
+        form: "json".to_owned(),
+        events_per_request: 1.0,
+        event_bytes: 750.0,
+        request_bytes: 1000.0,
+        simd_json_cpu_s_per_million_events: Figure { median: 1.3, min: 1.2, max: 1.4 },
+        cases: vec![case("forebay", &ours, &bare), case("bare hyper", &bare, &bare)],
+        idle: Vec::new(),
+        accounts: vec![Accounts {
+            server: "forebay".to_owned(),
+            acknowledged: 1000,
+            stored: 1000,
+            on_disk: 1000,
+        }],
+    };
+    let machine = Machine { cores: 2, cpu: "A & B <1>".to_owned(), kernel: "6.1".to_owned() };
+    Report { version: "0.0.0", machine, loads: vec![load] }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,53 +395,4 @@ mod tests {
         assert!(curve.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{curve:?}");
         assert!(curve.last().is_some_and(|last| (last.0 - 0.999).abs() < 1e-9 && last.1 == 999), "{curve:?}");
     }
-}
-
-/// A small report, for the tests of what is made of reports.
-#[cfg(test)]
-pub(crate) fn sample() -> Report {
-    let rounds = |cpu_s: f64| {
-        let round = |factor: f64| Round {
-            seconds: 2.0,
-            requests: 1000,
-            events: 1000,
-            json_bytes: 750_000,
-            cpu_s: Some(cpu_s * factor),
-            simd_json_cpu_s_per_event: 1.3e-6,
-            latency: Quantiles { p50_us: 700, p90_us: 900, p99_us: 1500, p999_us: 3000, max_us: 4000 },
-            ..Round::default()
-        };
-        vec![round(1.0), round(1.5)]
-    };
-    let case = |server: &str, ours: &[Round], bare: &[Round]| Case {
-        server: server.to_owned(),
-        connections: 256,
-        projects: 1,
-        offered_per_s: None,
-        followers: 0,
-        idle_connections: 0,
-        figures: Figures::of(ours, Some(bare), None),
-        latency: ours[0].latency,
-        latency_curve: vec![(0.0, 300), (0.5, 700), (0.9, 900), (0.99, 1500)],
-        rounds: ours.to_vec(),
-    };
-    let (bare, ours) = (rounds(0.008), rounds(0.01));
-    let load = LoadReport {
-        load: "single".to_owned(),
-        form: "json".to_owned(),
-        events_per_request: 1.0,
-        event_bytes: 750.0,
-        request_bytes: 1000.0,
-        simd_json_cpu_s_per_million_events: Figure { median: 1.3, min: 1.2, max: 1.4 },
-        cases: vec![case("forebay", &ours, &bare), case("bare hyper", &bare, &bare)],
-        idle: Vec::new(),
-        accounts: vec![Accounts {
-            server: "forebay".to_owned(),
-            acknowledged: 1000,
-            stored: 1000,
-            on_disk: 1000,
-        }],
-    };
-    let machine = Machine { cores: 2, cpu: "A & B <1>".to_owned(), kernel: "6.1".to_owned() };
-    Report { version: "0.0.0", machine, loads: vec![load] }
 }
