@@ -46,7 +46,7 @@ pub struct Destination {
     pub projects: u64,
     /// The path, instead of the one that the API has for such requests.
     pub path: Option<String>,
-    /// The token, instead of those of [`token`](super::token::token).
+    /// The token, instead of those of [`token`].
     pub token: Option<String>,
 }
 
