@@ -115,8 +115,9 @@ pub(super) fn recovered(
     random: &mut Random,
 ) -> Result<(), String> {
     let quiet = disk.quiet();
+    let now = self::proven(plan, disk);
     let mut ledgers = ledgers.lock();
-    for ((ledger, lane), proven) in ledgers.iter_mut().zip(&node.lanes).zip(proven) {
+    for ((ledger, lane), (proven, now)) in ledgers.iter_mut().zip(&node.lanes).zip(proven.iter().zip(now)) {
         let report = &lane.recovered;
         if proven.is_none() && !report.damage.is_empty() {
             return Err(format!("damage reported on a disk that damaged nothing: {:?}", report.damage));
@@ -125,21 +126,26 @@ pub(super) fn recovered(
         if proven.is_none() {
             agree(&quiet, ledger, &all)?;
         }
-        if all.end() != report.next_seq.0 {
+        // The disk may have damaged the watermark behind recovery's back, while it was at work: until the next commit
+        // readers then have what is proven without it. Nothing of the rest is lost.
+        let untold = now.is_some_and(|now| now < report.durable_lsn);
+        if all.end() > report.next_seq.0 || all.end() < report.next_seq.0 && !untold {
             return Err(format!(
-                "lane {}: recovery goes on with record {}, a reader comes to {}",
+                "lane {}: recovery goes on with record {}, a reader comes to {}; gaps {:?}, recovered {report:?}, on disk {}",
                 ledger.lane,
                 report.next_seq.0,
-                all.end()
+                all.end(),
+                all.gaps,
+                reading::describe(&quiet, ledger.lane),
             ));
         }
-        ledger.check(&all, Excuse { damaged_past: *proven }).map_err(|e| {
+        let excuse = Excuse { damaged_past: if untold { now.min(*proven) } else { *proven } };
+        ledger.check(&all, excuse).map_err(|e| {
             let left = reading::describe(&quiet, ledger.lane);
             format!("{e}; proven {proven:?}, gaps {:?}, recovered {report:?}, on disk {left}", all.gaps)
         })?;
         from_anywhere(&quiet, ledger, &all, random)?;
     }
-    let _ = plan;
     Ok(())
 }
 
