@@ -101,6 +101,9 @@ fn build() -> Result<Bench, String> {
     Ok(Bench { program: target_dir().join("release/instructions"), home })
 }
 
+/// How often each benchmark is counted; the least counts.
+const COUNTED: usize = 3;
+
 /// Every benchmark that is wanted, as many at a time as there are cores.
 fn count(bench: &Bench, only: &[&str]) -> Result<Vec<Row>, String> {
     let names: Vec<_> = bench
@@ -117,7 +120,13 @@ fn count(bench: &Bench, only: &[&str]) -> Result<Vec<Row>, String> {
         names.len()
     );
     let count = |(name, unit): &(String, String)| {
-        let cost = bench.count(name, 0)?;
+        // Where threads meet, one may have to wait for the other: that only adds.
+        let mut cost = bench.count(name, 0)?;
+        for _ in 1..COUNTED {
+            let again = bench.count(name, 0)?;
+            cost.instructions = cost.instructions.min(again.instructions);
+            cost.allocations = cost.allocations.min(again.allocations);
+        }
         Ok(Row { name: name.clone(), unit: unit.clone(), cost })
     };
     cores::each(&names, count).into_iter().collect()
