@@ -7,12 +7,15 @@
 
 #![expect(clippy::print_stdout, reason = "what it found")]
 
+mod common;
+
 use bytes::Bytes;
 use clap::Parser;
+use common::on_a_core;
 use flate2::{Compression, write::GzEncoder};
 use forebay_benches::events;
 use forebay_export::{More, Query, Reader, Subject, days};
-use forebay_log::{Append, Backend, Filter, Log, LogConfig, RouteKey, Step, Store, Submitter, layout};
+use forebay_log::{Append, Backend, Filter, Log, LogConfig, RouteKey, Step, Store, layout};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId, Seq, Span, crc32c};
 use jiff::civil::Date;
 use rustix::time::{ClockId, clock_gettime};
@@ -26,7 +29,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tokio::task::LocalSet;
 
 const LANE: LaneId = LaneId(0);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -127,18 +129,6 @@ fn append(events: usize, project: u64, numbers: &mut events::Numbers) -> Append 
         events: entries,
         outcome: None,
     }
-}
-
-/// Runs `work` with a submitter of `log` on a runtime of its own, as one core of the server does.
-fn on_a_core<T>(log: &Log, work: impl AsyncFnOnce(&Submitter) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, async {
-        let submitter = log.submitter();
-        let pump = tokio::task::spawn_local(submitter.pump());
-        let out = work(&submitter).await;
-        pump.abort();
-        out
-    })
 }
 
 /// Fills a log with about `bytes`, nine requests of ten for the first project, and closes it.

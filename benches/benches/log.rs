@@ -1,5 +1,7 @@
 //! What the log costs: append and flush by group size on both backends, recovery, reading.
 
+mod common;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,12 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use common::on_a_core;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use forebay_benches::events;
 use forebay_log::{Append, Backend, Filter, Log, LogConfig, Retention, RouteKey, Step, Store, Submitter};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId, Seq};
 use tempfile::TempDir;
-use tokio::task::LocalSet;
 
 const LANE: LaneId = LaneId(0);
 const PROJECT: u64 = 1;
@@ -60,18 +62,6 @@ fn append(bytes: usize, project: u64) -> Append {
         events: entries,
         outcome: None,
     }
-}
-
-/// Runs `work` with a submitter of `log` on a runtime of its own, as one core of the server does.
-fn on_a_core<T>(log: &Log, work: impl AsyncFnOnce(&Submitter) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, async {
-        let submitter = log.submitter();
-        let pump = tokio::task::spawn_local(submitter.pump());
-        let out = work(&submitter).await;
-        pump.abort();
-        out
-    })
 }
 
 async fn commit(submitter: &Submitter, append: &Append) {
