@@ -8,15 +8,16 @@
 //! * An answer that ends well is complete; one that could not be completed ends as a broken stream.
 
 mod json;
+mod keys;
 mod mount;
 mod query;
 mod quick;
-mod quotes;
 mod read;
 mod render;
 #[cfg(test)]
 mod sample;
 mod stream;
+mod tokens;
 
 pub use json::{Malformed, one_line};
 pub use mount::ExportMount;

@@ -17,6 +17,7 @@
 
 use crate::{
     json::{Malformed, Member, members, splice, unescape},
+    keys::Role,
     quick::{Parts, Scratch, take_apart},
 };
 use forebay_record::{Position, StoreId};
@@ -128,12 +129,11 @@ fn write_event(style: &Style, event: &Event<'_>, out: &mut Vec<u8>) -> Result<()
 }
 
 /// Does the line leave this property out, or say it in its own words?
-#[inline]
-pub(crate) fn is_replaced(key: &[u8], imported: bool) -> bool {
-    match key {
-        b"token" | b"ip" | b"time" | b"distinct_id" | b"$insert_id" | b"$mp_api_timestamp_ms" => true,
-        b"$import" => imported,
-        _ => false,
+fn is_replaced(key: &[u8], imported: bool) -> bool {
+    match Role::of(key) {
+        Role::Goes => true,
+        Role::GoesIfImported => imported,
+        Role::Stays | Role::Read => false,
     }
 }
 

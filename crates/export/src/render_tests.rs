@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_rendering_panic_and_both_ways_agree(
+    fn no_bytes_make_rendering_panic_or_break_a_line_and_both_ways_agree_on_json(
         json in prop::collection::vec(prop::sample::select(b"{}[]\":,\\u d8\n1eventproperties".to_vec()), 0..60),
         wrapped: bool,
     ) {
@@ -257,9 +257,12 @@ proptest! {
         }
         let (quick, long) = lines(&style(), &event(&text));
         if let Some(quick) = quick {
-            // The long way leaves out spaces between members.
-            let packed = |line: String| line.replace(' ', "");
-            prop_assert_eq!(Some(packed(quick)), long.map(packed));
+            prop_assert_eq!(quick.find('\n'), Some(quick.len() - 1));
+            if serde_json::from_str::<Value>(&text).is_ok() {
+                // The long way leaves out spaces between members.
+                let packed = |line: String| line.replace(' ', "");
+                prop_assert_eq!(Some(packed(quick)), long.map(packed));
+            }
         }
     }
 }
@@ -316,7 +319,7 @@ fn ordinary_events_go_the_quick_way_and_read_the_same() {
     }
 }
 
-const MANY: usize = 600;
+const MANY: usize = 200;
 
 #[test]
 fn what_is_not_ordinary_goes_the_long_way() {
@@ -329,6 +332,7 @@ fn what_is_not_ordinary_goes_the_long_way() {
         r#"{"event":"e","properties":{},"event":"f"}"#,
         r#"{"event":"e","properties":{},"a":1,"a":2}"#,
         r#"{"event":"e","properties":{},"a":1,"b":2,"c":3,"d":4,"e":5}"#,
+        &format!(r#"{{"event":"e","properties":{{"{}":1}}}}"#, "long ".repeat(20)),
         &format!(r#"{{"event":"e","properties":{{{wide}}}}}"#),
     ] {
         let (quick, long) = lines(&style(), &event(text));
