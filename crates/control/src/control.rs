@@ -9,7 +9,9 @@ use std::{
 };
 
 use forebay_route::Mac;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, ffi, params,
+};
 
 use crate::{Keyring, OpenError, StoreError, schema};
 
@@ -195,6 +197,22 @@ impl Control {
         self.transact(TransactionBehavior::Immediate, job)
     }
 
+    /// As [`Control::change`], with a cache of up to `kib`: for a job that writes all over the store.
+    pub(crate) fn change_much<T, E: From<StoreError>>(
+        &self,
+        kib: i64,
+        job: impl FnOnce(&Job<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let resize = |kib: i64| {
+            let resized = self.connection().pragma_update(None, "cache_size", -kib);
+            resized.map_err(|source| StoreError::of(&self.path, source))
+        };
+        resize(kib.max(CACHE_KIB))?;
+        let done = self.change(job);
+        resize(CACHE_KIB)?;
+        done
+    }
+
     fn transact<T, E: From<StoreError>>(
         &self,
         behavior: TransactionBehavior,
@@ -339,20 +357,26 @@ fn extended(error: &rusqlite::Error) -> Option<i32> {
     }
 }
 
+/// Of each connection.
+const CACHE_KIB: i64 = 1024;
+
 fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let wrap = |source| StoreError::of(path, source);
     let connection = Connection::open(path).map_err(wrap)?;
     connection.busy_timeout(busy_timeout).map_err(wrap)?;
     enter_wal(&connection, busy_timeout).map_err(wrap)?;
     // Full: a commit is durable when it returns, as a credential shown once must be. The limits keep the
-    // journal small after a large transaction, and the cache of each connection at 1 MiB.
+    // journal small after a large transaction, and the cache of each connection at 1 MiB (`CACHE_KIB`).
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-             PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;",
+             PRAGMA journal_size_limit = 4194304; PRAGMA trusted_schema = OFF;",
         )
         .map_err(wrap)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(wrap)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Else statements that compare a range are compiled again for each value they are given.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(wrap)?;
     Ok(connection)
 }
 

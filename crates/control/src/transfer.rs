@@ -17,6 +17,9 @@ use crate::{
     project::{self, API_KEY, API_SECRET},
 };
 
+/// An import may hold so much of the store in memory, at 1 KiB a project.
+const IMPORT_CACHE_KIB_MAX: i64 = 256 << 10;
+
 const WARNING: &str =
     "holds API keys and secrets in plain: keep it like a password, delete it after the import";
 
@@ -227,7 +230,9 @@ impl Control {
     /// # Errors
     /// [`TransferError`].
     pub fn import(&self, document: &RegistryDocument) -> Result<ImportReport, TransferError> {
-        self.change(|job| {
+        // Digests and tokens are spread over their indexes: each project touches pages of its own.
+        let projects = i64::try_from(document.projects.len()).unwrap_or(i64::MAX);
+        self.change_much(projects.min(IMPORT_CACHE_KIB_MAX), |job| {
             let mut report = ImportReport::default();
             for project in &document.projects {
                 *(match import_project(job, project)? {
@@ -301,10 +306,12 @@ fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, T
         for token in &wanted.tokens[1..] {
             project::insert_token(job, wanted.id, token)?;
         }
-        let old = project::info(job, wanted.id)?;
         let detail = format!("name {:?}", new.name);
         job.changed(Changed::Project, &wanted.id.to_string(), "project.imported", &detail)?;
-        project::update(job, &old, &settings_of(wanted, &old))?;
+        if !is_by_default(wanted) {
+            let old = project::info(job, wanted.id)?;
+            project::update(job, &old, &settings_of(wanted, &old))?;
+        }
         return Ok(Imported::Created);
     };
     let uid = project::uid(job, wanted.id)?;
@@ -329,6 +336,14 @@ fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, T
     }
     let updated = project::update(job, &old, &settings_of(wanted, &old))?;
     Ok(Imported::changed(changed || updated))
+}
+
+/// Has it the settings that a new project has?
+fn is_by_default(wanted: &ProjectDocument) -> bool {
+    wanted.accepts_events
+        && wanted.keeps_client_ip
+        && wanted.id_merge == IdMergeDocument::default()
+        && wanted.retention_days.is_none()
 }
 
 fn settings_of(wanted: &ProjectDocument, old: &ProjectInfo) -> ProjectInfo {

@@ -235,6 +235,8 @@ fn projects(
     let mut tokens = tokens.into_iter().peekable();
     for project in &mut projects {
         while let Some((.., token)) = tokens.next_if(|(of, ..)| *of == project.id.as_u64()) {
+            // Most have one, and a million of them stay in memory.
+            project.tokens.reserve_exact(1);
             project.tokens.push(token);
         }
     }
