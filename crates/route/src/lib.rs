@@ -12,6 +12,7 @@
 //!   `unaccounted` is 0 unless the code lost a verdict.
 
 mod admission;
+mod entry;
 mod gauge;
 mod ledger;
 #[cfg(all(test, loom))]

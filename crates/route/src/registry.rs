@@ -12,6 +12,7 @@ use forebay_record::{LaneId, ProjectId};
 
 use crate::{
     Ledger, Mac, Owner, Project, ProjectSettings, ServiceAccount,
+    entry::{ByApiKey, ByApiSecret, ById, ByName, ByToken},
     gauge::Gauge,
     parts::Parts,
     sync::{Mutex, leaves_out, lock},
@@ -32,11 +33,11 @@ pub enum Change {
 
 /// The routing table; one per server, shared by every core.
 pub struct Registry {
-    tokens: Parts<Project>,
-    api_keys: Parts<Project>,
-    api_secrets: Parts<Project>,
-    projects: Parts<Project>,
-    accounts: Parts<ServiceAccount>,
+    tokens: Parts<ByToken>,
+    api_keys: Parts<ByApiKey>,
+    api_secrets: Parts<ByApiSecret>,
+    projects: Parts<ById>,
+    accounts: Parts<ByName>,
     ledger: Arc<Ledger>,
     lane_of: Box<dyn Fn(ProjectId) -> LaneId + Send + Sync>,
     changing: Mutex<()>,
@@ -64,31 +65,31 @@ impl Registry {
     /// The project that `token` sends to.
     #[must_use]
     pub fn token(&self, token: &[u8]) -> Option<Arc<Project>> {
-        self.tokens.find(token)
+        self.tokens.find(token).map(|found| found.project)
     }
 
     /// The project with this number.
     #[must_use]
     pub fn project(&self, id: ProjectId) -> Option<Arc<Project>> {
-        self.projects.find(&id.as_u64().to_le_bytes())
+        self.projects.find(&id.as_u64().to_le_bytes()).map(|found| found.0)
     }
 
     /// The project whose API secret has this digest.
     #[must_use]
     pub fn by_secret_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
-        self.api_secrets.find(&mac.0)
+        self.api_secrets.find(&mac.0).map(|found| found.0)
     }
 
     /// The project whose API key has this digest.
     #[must_use]
     pub fn by_api_key_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
-        self.api_keys.find(&mac.0)
+        self.api_keys.find(&mac.0).map(|found| found.0)
     }
 
     /// The account with this name; its secret and expiry are for the caller to check.
     #[must_use]
     pub fn service_account(&self, username: &str) -> Option<Arc<ServiceAccount>> {
-        self.accounts.find(username.as_bytes())
+        self.accounts.find(username.as_bytes()).map(|found| found.0)
     }
 
     /// How many projects there are.
@@ -98,8 +99,8 @@ impl Registry {
     }
 
     /// Calls `each` for every project, in no order; changes meanwhile may or may not be seen.
-    pub fn for_each_project(&self, each: impl FnMut(&Arc<Project>)) {
-        self.projects.for_each(each);
+    pub fn for_each_project(&self, mut each: impl FnMut(&Arc<Project>)) {
+        self.projects.for_each(|entry| each(&entry.0));
     }
 
     /// Puts one change in force; every lookup that begins after this call sees it. Tokens that are no
@@ -115,8 +116,7 @@ impl Registry {
                 }
             }
             Change::ServiceAccount(account) => {
-                let account = Arc::new(sorted(account));
-                self.accounts.insert(account.username.as_bytes(), Arc::clone(&account));
+                self.accounts.insert(ByName(Arc::new(sorted(account))));
             }
             Change::ServiceAccountRemoved(username) => self.accounts.remove_if(username.as_bytes(), |_| true),
         }
@@ -131,23 +131,11 @@ impl Registry {
     ) {
         let _changing = lock(&self.changing);
         let projects: Vec<_> = projects.into_iter().map(|settings| self.build(settings)).collect();
-        let mac_entry = |mac: Option<Mac>, project: &Arc<Project>| {
-            mac.map(|mac| (Box::<[u8]>::from(mac.0), Arc::clone(project)))
-        };
-        self.api_keys.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_key_mac, p)));
-        self.api_secrets.replace_all(projects.iter().filter_map(|p| mac_entry(p.settings.api_secret_mac, p)));
-        self.tokens.replace_all(
-            projects
-                .iter()
-                .flat_map(|p| p.settings.tokens.iter().map(|token| (token.clone(), Arc::clone(p)))),
-        );
-        self.projects.replace_all(
-            projects.iter().map(|p| (Box::<[u8]>::from(p.id.as_u64().to_le_bytes()), Arc::clone(p))),
-        );
-        self.accounts.replace_all(accounts.into_iter().map(|account| {
-            let account = Arc::new(sorted(account));
-            (Box::from(account.username.as_bytes()), account)
-        }));
+        self.api_keys.replace_all(projects.iter().filter_map(ByApiKey::of));
+        self.api_secrets.replace_all(projects.iter().filter_map(ByApiSecret::of));
+        self.tokens.replace_all(projects.iter().flat_map(ByToken::all));
+        self.projects.replace_all(projects.into_iter().map(ById));
+        self.accounts.replace_all(accounts.into_iter().map(|account| ByName(Arc::new(sorted(account)))));
         for unknown in self.ledger.unknown_tokens(usize::MAX) {
             if self.token(&unknown.token).is_some() {
                 self.ledger.token_claimed(&unknown.token);
@@ -164,17 +152,15 @@ impl Registry {
             self.forget_credentials(old, None);
         }
         // The new ones first: a token that stays is at no moment unknown.
-        for token in &project.settings.tokens {
-            self.tokens.insert(token, Arc::clone(&project));
-            self.ledger.token_claimed(token);
+        ByToken::all(&project).for_each(|entry| self.tokens.insert(entry));
+        project.settings.tokens.iter().for_each(|token| self.ledger.token_claimed(token));
+        if let Some(entry) = ByApiKey::of(&project) {
+            self.api_keys.insert(entry);
         }
-        if let Some(mac) = &project.settings.api_key_mac {
-            self.api_keys.insert(&mac.0, Arc::clone(&project));
+        if let Some(entry) = ByApiSecret::of(&project) {
+            self.api_secrets.insert(entry);
         }
-        if let Some(mac) = &project.settings.api_secret_mac {
-            self.api_secrets.insert(&mac.0, Arc::clone(&project));
-        }
-        self.projects.insert(&project.id.as_u64().to_le_bytes(), Arc::clone(&project));
+        self.projects.insert(ById(Arc::clone(&project)));
         if let Some(old) = old {
             self.forget_credentials(&old, Some(&project.settings));
         }
@@ -185,18 +171,18 @@ impl Registry {
         let still_its_own = |found: &Project| found.id == old.id || leaves_out("asking whose it is by now");
         for token in &old.settings.tokens {
             if new.is_none_or(|new| !new.tokens.contains(token)) {
-                self.tokens.remove_if(token, still_its_own);
+                self.tokens.remove_if(token, |entry| still_its_own(&entry.project));
             }
         }
         if let Some(mac) = &old.settings.api_key_mac
             && new.is_none_or(|new| new.api_key_mac.as_ref() != Some(mac))
         {
-            self.api_keys.remove_if(&mac.0, still_its_own);
+            self.api_keys.remove_if(&mac.0, |entry| still_its_own(&entry.0));
         }
         if let Some(mac) = &old.settings.api_secret_mac
             && new.is_none_or(|new| new.api_secret_mac.as_ref() != Some(mac))
         {
-            self.api_secrets.remove_if(&mac.0, still_its_own);
+            self.api_secrets.remove_if(&mac.0, |entry| still_its_own(&entry.0));
         }
     }
 
