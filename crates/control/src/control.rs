@@ -185,7 +185,7 @@ impl Control {
         &self,
         job: impl FnOnce(&Job<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transact(TransactionBehavior::Deferred, job)
+        self.transact(TransactionBehavior::Deferred, &self.options.actor, job)
     }
 
     /// Runs `job` alone, and makes what it did durable; or, when it fails, undoes it.
@@ -193,8 +193,17 @@ impl Control {
         &self,
         job: impl FnOnce(&Job<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.change_as(&self.options.actor, job)
+    }
+
+    /// [`Control::change`] by `actor`.
+    pub(crate) fn change_as<T, E: From<StoreError>>(
+        &self,
+        actor: &str,
+        job: impl FnOnce(&Job<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         // Immediate: taken before the first read, so that no rule is checked on a state that changes.
-        self.transact(TransactionBehavior::Immediate, job)
+        self.transact(TransactionBehavior::Immediate, actor, job)
     }
 
     /// As [`Control::change`], with a cache of up to `kib`: for a job that writes all over the store.
@@ -216,12 +225,13 @@ impl Control {
     fn transact<T, E: From<StoreError>>(
         &self,
         behavior: TransactionBehavior,
+        actor: &str,
         job: impl FnOnce(&Job<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.connection();
         let wrap = |source| StoreError::of(&self.path, source);
         let transaction = connection.transaction_with_behavior(behavior).map_err(wrap)?;
-        let job_on = Job { transaction, control: self, now_ms: self.now_ms() };
+        let job_on = Job { transaction, control: self, actor, now_ms: self.now_ms() };
         let done = job(&job_on)?;
         job_on.transaction.commit().map_err(wrap)?;
         Ok(done)
@@ -232,6 +242,8 @@ impl Control {
 pub(crate) struct Job<'a> {
     pub(crate) transaction: Transaction<'a>,
     pub(crate) control: &'a Control,
+    /// Who it is done by, as created-by and the audit show it.
+    pub(crate) actor: &'a str,
     pub(crate) now_ms: u64,
 }
 
@@ -265,6 +277,12 @@ impl Job<'_> {
         statement.query_row(params, row).optional().map_err(|e| self.wrap(e))
     }
 
+    /// The number of the row inserted last.
+    pub(crate) fn last_id(&self) -> Result<u64, StoreError> {
+        let id = self.transaction.last_insert_rowid();
+        u64::try_from(id).map_err(|_| self.damaged(format!("a row was numbered {id}")))
+    }
+
     pub(crate) fn wrap(&self, source: rusqlite::Error) -> StoreError {
         StoreError::of(&self.control.path, source)
     }
@@ -274,7 +292,7 @@ impl Job<'_> {
     }
 
     pub(crate) fn actor(&self) -> &str {
-        &self.control.options.actor
+        self.actor
     }
 
     /// Tells running servers that `key` changed, and the audit what was done to it.

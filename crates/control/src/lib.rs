@@ -1,4 +1,4 @@
-//! Projects, credentials, accounting: the rules, in an embedded SQLite store.
+//! Organisations, people, projects, credentials, accounting: the rules, in an embedded SQLite store.
 //!
 //! One file, `control.db`, in the data directory. The command line and the running server open it at
 //! the same time; what one changes the other sees by [`Watch`].
@@ -8,18 +8,23 @@
 //! * No credential stands in the store in plain. A token does: it is public, and routes.
 //! * A token, an API key or a secret belongs to one project at most; the schema sees to it, so that no
 //!   face of the store can break it.
+//! * Who may do something is asked in the transaction that does it ([`Acting`]).
 //! * A full disk, a busy store or a wrong key file is an error that says so, and nothing is half done.
 
 mod account;
 mod accounting;
+mod actor;
 mod audit;
 mod control;
 mod csv;
 mod error;
 mod keyring;
 mod lookup;
+mod organisation;
+mod person;
 mod project;
 mod refusals;
+mod role;
 mod room;
 mod rules;
 mod schema;
@@ -29,14 +34,20 @@ mod watch;
 
 pub use account::{Account, CreatedAccount, NewAccount};
 pub use accounting::{ClosedBooks, Keep};
+pub use actor::{Acting, PersonId};
 pub use audit::AuditEntry;
 pub use control::{Control, Options};
 pub use csv::{FAILED_RECORDS_MAX, FailedRecord, check_csv};
-pub use error::{AccountError, LookupError, OpenError, ProjectError, StoreError, TransferError};
+pub use error::{AccountError, LookupError, OpenError, PeopleError, ProjectError, StoreError, TransferError};
 pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
+pub use organisation::{Member, Organisation};
+pub use person::{
+    HandOver, Membership, NewPerson, Person, PersonChange, ProjectMembership, Session, SignIn, SignedIn,
+};
 pub use project::{CreatedProject, NewProject, ProjectChange, ProjectInfo, ResetSecret, TokenInfo};
 pub use refusals::{StoredRefusal, StoredUnknownToken};
+pub use role::{NoRole, OrganisationRole, ProjectRole};
 pub use stats::{MinuteStats, OwnerStats, Stats, StatsFilter};
 pub use transfer::{AccountDocument, IdMergeDocument, ImportReport, ProjectDocument, RegistryDocument};
 pub use watch::{Changes, Poll, Snapshot, Watch};

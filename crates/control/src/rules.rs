@@ -31,6 +31,44 @@ pub(crate) fn secret(text: &str) -> bool {
     (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// An e-mail address, as far as can be told without sending mail: what browsers take for one, and no longer than mail
+/// servers take (RFC 5321, 4.5.3.1).
+pub(crate) fn email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let is_label = |label: &str| {
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.len() <= 63
+    };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"()<>[]:;,\\\"@".contains(c);
+    text.len() <= 254
+        && (1..=64).contains(&local.len())
+        && local.chars().all(is_plain)
+        && domain.chars().all(is_plain)
+        && domain.split('.').all(is_label)
+}
+
+/// How few characters are no password.
+pub(crate) const PASSWORD_CHARS_MIN: usize = 10;
+/// What is longer is no password, but a way to keep a server busy.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Is it a password for somebody with that address? Says what it lacks. Length is what counts; rules about digits and
+/// signs only make people write passwords down (NIST SP 800-63B, 5.1.1.2).
+pub(crate) fn password(password: &str, email: &str) -> Result<(), &'static str> {
+    let mut chars = password.chars();
+    let first = chars.next();
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        Err("is too short")
+    } else if password.len() > PASSWORD_BYTES_MAX {
+        Err("is longer than 1024 bytes")
+    } else if chars.all(|c| Some(c) == first) {
+        Err("is one character over and over")
+    } else if password.to_lowercase() == email.to_lowercase() {
+        Err("is the e-mail address")
+    } else {
+        Ok(())
+    }
+}
+
 /// A UUID in its usual form, in lower case.
 pub(crate) fn uuid(text: &str) -> bool {
     text.len() == 36
@@ -38,4 +76,33 @@ pub(crate) fn uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_what_is_none() {
+        for good in ["a@b", "zoë@example.com", "first.last+tag@sub.example.co.uk", "o'hara@x-y.example"] {
+            assert!(email(good), "{good}");
+        }
+        let long = format!("{}@example.com", "x".repeat(65));
+        for bad in [
+            "", "@", "a@", "@b", "a b@c.d", "a@b c", "a@b..c", "a@-b.c", "a@b.", "a@@b", "a,b@c.d",
+            "<a@b.c>", "a\n@b.c", &long,
+        ] {
+            assert!(!email(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_long_enough_and_no_ones_address() {
+        assert_eq!(password("correct horse", "a@b.example"), Ok(()));
+        assert_eq!(password("äöüäöüäöüß", "a@b.example"), Ok(()), "characters count, not bytes");
+        assert_eq!(password("short one", "a@b.example"), Err("is too short"));
+        assert_eq!(password("aaaaaaaaaaaa", "a@b.example"), Err("is one character over and over"));
+        assert_eq!(password("Someone@B.example", "someone@b.example"), Err("is the e-mail address"));
+        assert_eq!(password(&"ab".repeat(513), "a@b.example"), Err("is longer than 1024 bytes"));
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/2_accounting.sql"),
     include_str!("schema/3_lookup_tables.sql"),
     include_str!("schema/4_counted.sql"),
+    include_str!("schema/5_people.sql"),
 ];
 
 /// Brings the store to the latest version.

@@ -2,6 +2,7 @@
 
 mod account;
 mod lookup;
+mod people;
 mod project;
 mod transfer;
 
@@ -10,6 +11,7 @@ use std::{fmt, io, path::PathBuf};
 
 pub use account::AccountError;
 pub use lookup::LookupError;
+pub use people::PeopleError;
 pub use project::ProjectError;
 pub use transfer::TransferError;
 
@@ -231,6 +233,7 @@ from! {
     AccountError::Project(ProjectError),
     LookupError::Store(StoreError),
     LookupError::Project(ProjectError),
+    PeopleError::Store(StoreError),
     TransferError::Store(StoreError),
     TransferError::Project(ProjectError),
     TransferError::Account(AccountError),

@@ -260,14 +260,13 @@ pub(crate) fn new_uid() -> Result<String, StoreError> {
     Ok(hex(&bytes))
 }
 
-/// The one organisation, made on first use, with whoever made it as its owner.
+/// The first organisation, made on first use. It is in the hands of the host until somebody becomes its owner.
 pub(crate) fn organisation(job: &Job<'_>) -> Result<i64, StoreError> {
     if let Some(id) = job.row("SELECT id FROM organisations ORDER BY id LIMIT 1", [], |row| row.get(0))? {
         return Ok(id);
     }
     job.execute("INSERT INTO organisations (name, created_at_ms) VALUES ('default', ?1)", [job.now_ms])?;
     let id = job.transaction.last_insert_rowid();
-    job.execute("INSERT INTO organisation_owners VALUES (?1, ?2, ?3)", params![id, job.actor(), job.now_ms])?;
     job.audit("organisation.created", &id.to_string(), "name \"default\"")?;
     Ok(id)
 }

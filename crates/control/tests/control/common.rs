@@ -1,6 +1,13 @@
 //! A store in a directory of its own, with a clock that stands still.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use forebay_control::{Control, NewProject, Options};
 use tempfile::TempDir;
@@ -24,6 +31,16 @@ pub(crate) fn store() -> (TempDir, Control) {
     let dir = tempfile::tempdir().unwrap();
     let control = open(dir.path());
     (dir, control)
+}
+
+/// A store whose clock the test moves.
+pub(crate) fn clocked_store() -> (TempDir, Control, Arc<AtomicU64>) {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicU64::new(NOW_MS));
+    let ticking = Arc::clone(&clock);
+    let options = Options { clock: Arc::new(move || ticking.load(Ordering::Relaxed)), ..options(NOW_MS) };
+    let control = Control::open_with(dir.path(), options).unwrap();
+    (dir, control, clock)
 }
 
 pub(crate) fn named(name: &str) -> NewProject {

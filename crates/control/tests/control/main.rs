@@ -5,5 +5,6 @@ mod books;
 mod common;
 mod lookup;
 mod opening;
+mod people;
 mod projects;
 mod transfer;

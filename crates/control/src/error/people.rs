@@ -1,0 +1,176 @@
+//! Errors of people and organisations.
+
+use std::fmt;
+
+use super::StoreError;
+use crate::{OrganisationRole, PersonId, ProjectRole, rules::PASSWORD_CHARS_MIN};
+
+/// Why something about people or organisations was not done.
+#[derive(Debug)]
+pub enum PeopleError {
+    /// There is no such organisation, or it is none of the actor's.
+    OrganisationNotFound {
+        /// The number given.
+        id: u64,
+    },
+    /// There is no such project.
+    ProjectNotFound {
+        /// The number given.
+        id: u64,
+    },
+    /// There is no such person.
+    PersonNotFound {
+        /// The number or address given.
+        who: String,
+    },
+    /// The person does not belong to the organisation.
+    NotAMember {
+        /// The person.
+        who: String,
+        /// The organisation.
+        organisation: u64,
+    },
+    /// A name is empty, too long, or holds control characters or white space at its ends.
+    NameInvalid {
+        /// The name given.
+        name: String,
+    },
+    /// It is no e-mail address.
+    EmailInvalid {
+        /// The text given.
+        email: String,
+    },
+    /// Another person has the address.
+    EmailTaken {
+        /// The address given.
+        email: String,
+    },
+    /// The password is too easy to guess, or too long to be one.
+    PasswordWeak {
+        /// What it lacks.
+        why: &'static str,
+    },
+    /// The password given to prove who one is, is not theirs.
+    PasswordWrong,
+    /// The actor's role does not reach.
+    Denied {
+        /// Where.
+        organisation: u64,
+        /// What they are there.
+        role: OrganisationRole,
+        /// What it takes.
+        needs: OrganisationRole,
+    },
+    /// The actor's role in a project does not reach.
+    ProjectDenied {
+        /// Which.
+        project: u64,
+        /// What they are there.
+        role: ProjectRole,
+        /// What it takes.
+        needs: ProjectRole,
+    },
+    /// It was to be done to somebody whose role the actor's does not exceed, or to give one above their own.
+    AboveOneself {
+        /// Where.
+        organisation: u64,
+        /// What the actor is there.
+        role: OrganisationRole,
+        /// The role in question.
+        other: OrganisationRole,
+    },
+    /// It is for the person themselves to do.
+    NotOneself {
+        /// The person.
+        person: PersonId,
+    },
+    /// The organisation would have no owner left.
+    LastOwner {
+        /// The person.
+        who: String,
+        /// The organisation's number and name.
+        organisation: (u64, String),
+    },
+    /// Too many attempts to sign in failed of late.
+    Throttled {
+        /// When the next one is looked at, in seconds.
+        retry_after_s: u64,
+    },
+    /// Address and password do not belong together, or nobody has that address: it is not said which.
+    SignInWrong,
+    /// The store itself failed.
+    Store(StoreError),
+}
+
+impl fmt::Display for PeopleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PeopleError::OrganisationNotFound { id } => {
+                write!(f, "there is no organisation {id}; `forebay organisation list` shows those there are")
+            }
+            PeopleError::ProjectNotFound { id } => {
+                write!(f, "there is no project {id}; `forebay project list` shows those there are")
+            }
+            PeopleError::PersonNotFound { who } => {
+                write!(f, "there is no person {who}; `forebay person list` shows those there are")
+            }
+            PeopleError::NotAMember { who, organisation } => write!(
+                f,
+                "{who} does not belong to organisation {organisation}; \
+                 `forebay organisation show {organisation}` lists who does"
+            ),
+            PeopleError::NameInvalid { name } => write!(
+                f,
+                "name {name:?} is not 1 to 255 bytes of printable text without white space at its ends"
+            ),
+            PeopleError::EmailInvalid { email } => {
+                write!(f, "{email:?} is no e-mail address; one looks like name@example.com")
+            }
+            PeopleError::EmailTaken { email } => {
+                write!(f, "another person has the address {email}; `forebay person list` shows who")
+            }
+            PeopleError::PasswordWeak { why } => {
+                write!(
+                    f,
+                    "the password {why}; take at least {PASSWORD_CHARS_MIN} characters that nobody would guess"
+                )
+            }
+            PeopleError::PasswordWrong => f.write_str("that is not the password; give the present one"),
+            PeopleError::Denied { organisation, role, needs } => {
+                write!(
+                    f,
+                    "the role {role} in organisation {organisation} does not reach for that; it takes {needs}"
+                )
+            }
+            PeopleError::ProjectDenied { project, role, needs } => {
+                write!(f, "the role {role} in project {project} does not reach for that; it takes {needs}")
+            }
+            PeopleError::AboveOneself { organisation, role, other } => write!(
+                f,
+                "the role {role} in organisation {organisation} does not reach for giving the role {other} or changing \
+                 who has it; ask an owner"
+            ),
+            PeopleError::NotOneself { person } => {
+                write!(f, "only person {person} may do that, or `forebay person` on the host")
+            }
+            PeopleError::LastOwner { who, organisation: (id, name) } => write!(
+                f,
+                "{who} is the only owner of organisation {id} ({name}); make another member an owner first"
+            ),
+            PeopleError::Throttled { retry_after_s } => {
+                write!(f, "too many attempts to sign in failed; try again in {retry_after_s} seconds")
+            }
+            PeopleError::SignInWrong => f.write_str("address and password do not belong together"),
+            PeopleError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PeopleError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            PeopleError::Store(error) => error.source(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Organisations: who belongs to them, and as what.
+//!
+//! # Invariants
+//! * From its first owner on an organisation keeps one: the checks here say which rule is in the way, the schema holds it
+//!   once more.
+//! * Nobody gives a role above their own, nor changes or removes somebody whose role is not below theirs; owners are equal
+//!   to each other, and the host is above all.
+//! * Who leaves an organisation loses their roles in its projects with it.
+
+use rusqlite::params;
+use serde::Serialize;
+
+use crate::{
+    Acting, OrganisationRole, PeopleError, PersonId, ProjectRole, StoreError,
+    actor::{Actor, organisation_role, role},
+    control::Job,
+    person::{person, subject},
+    rules,
+};
+
+/// An organisation as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Organisation {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// When it was created, in milliseconds since the epoch.
+    pub created_at_ms: u64,
+    /// What the actor is there.
+    pub role: OrganisationRole,
+    /// How many projects it has.
+    pub projects: u64,
+    /// Who belongs to it, the strongest role first.
+    pub members: Vec<Member>,
+}
+
+/// Somebody who belongs to an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The person's number.
+    pub id: PersonId,
+    /// Their address.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// What they are there.
+    pub role: OrganisationRole,
+    /// Since when, in milliseconds since the epoch.
+    pub added_at_ms: u64,
+}
+
+impl Acting<'_> {
+    /// The organisations that are the actor's, by number; the host's are all.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub fn organisations(&self) -> Result<Vec<Organisation>, PeopleError> {
+        self.read(|job| {
+            let ids = job.rows("SELECT id FROM organisations ORDER BY id", [], |row| row.get(0))?;
+            let mut organisations = Vec::new();
+            for id in ids {
+                if let Some(role) = self.role_in(job, id)? {
+                    organisations.push(organisation(job, id, role)?);
+                }
+            }
+            Ok(organisations)
+        })
+    }
+
+    /// One organisation.
+    ///
+    /// # Errors
+    /// [`PeopleError::OrganisationNotFound`].
+    pub fn organisation(&self, id: u64) -> Result<Organisation, PeopleError> {
+        self.read(|job| {
+            let role = self.require(job, id, OrganisationRole::Member)?;
+            Ok(organisation(job, id, role)?)
+        })
+    }
+
+    /// Creates an organisation. Its owner is `owner`, or the person who does it.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn create_organisation(
+        &self,
+        name: &str,
+        owner: Option<PersonId>,
+    ) -> Result<Organisation, PeopleError> {
+        check_name(name)?;
+        self.change(|job| {
+            let owner = match self.actor {
+                Actor::Person(id) => Some(id),
+                Actor::Host => owner,
+            };
+            let sql = "INSERT INTO organisations (name, created_at_ms) VALUES (?1, ?2)";
+            job.execute(sql, params![name, job.now_ms])?;
+            let id = job.last_id()?;
+            job.audit("organisation.created", &id.to_string(), &format!("name {name:?}"))?;
+            if let Some(owner) = owner {
+                person(job, owner)?;
+                give(job, id, owner, None, OrganisationRole::Owner)?;
+            }
+            Ok(organisation(job, id, OrganisationRole::Owner)?)
+        })
+    }
+
+    /// Gives an organisation another name: an admin's.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn rename_organisation(&self, id: u64, name: &str) -> Result<Organisation, PeopleError> {
+        check_name(name)?;
+        self.change(|job| {
+            let role = self.require(job, id, OrganisationRole::Admin)?;
+            let old = organisation(job, id, role)?;
+            if old.name != name {
+                job.execute("UPDATE organisations SET name = ?2 WHERE id = ?1", params![id, name])?;
+                let detail = format!("name {:?} -> {name:?}", old.name);
+                job.audit("organisation.changed", &id.to_string(), &detail)?;
+            }
+            Ok(organisation(job, id, role)?)
+        })
+    }
+
+    /// Gives a person a role in an organisation, whether they belong to it or not yet: an admin's, up to their own.
+    ///
+    /// # Errors
+    /// [`PeopleError::AboveOneself`], [`PeopleError::LastOwner`] and others.
+    pub fn set_organisation_role(
+        &self,
+        id: u64,
+        whom: PersonId,
+        new: OrganisationRole,
+    ) -> Result<Organisation, PeopleError> {
+        self.change(|job| {
+            let own = self.require(job, id, OrganisationRole::Admin)?;
+            person(job, whom)?;
+            let old = organisation_role(job, id, whom)?;
+            self.check_below(id, own, whom, old, Some(new))?;
+            if old == Some(OrganisationRole::Owner) && new != OrganisationRole::Owner {
+                check_not_the_last(job, id, whom)?;
+            }
+            if old != Some(new) {
+                give(job, id, whom, old, new)?;
+            }
+            Ok(organisation(job, id, own)?)
+        })
+    }
+
+    /// Takes a person out of an organisation and its projects: an admin's, of those below them; anybody's, of themselves.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotAMember`], [`PeopleError::AboveOneself`], [`PeopleError::LastOwner`].
+    pub fn remove_member(&self, id: u64, whom: PersonId) -> Result<(), PeopleError> {
+        self.change(|job| {
+            let leaves = self.actor == Actor::Person(whom);
+            let needs = if leaves { OrganisationRole::Member } else { OrganisationRole::Admin };
+            let own = self.require(job, id, needs)?;
+            let who = person(job, whom)?;
+            let old = organisation_role(job, id, whom)?;
+            let old = old.ok_or(PeopleError::NotAMember { who: who.email, organisation: id })?;
+            self.check_below(id, own, whom, Some(old), None)?;
+            if old == OrganisationRole::Owner {
+                check_not_the_last(job, id, whom)?;
+            }
+            let sql = "DELETE FROM project_members WHERE person_id = ?2 \
+                       AND project_id IN (SELECT id FROM projects WHERE organisation_id = ?1)";
+            job.execute(sql, params![id, whom.0])?;
+            let sql = "DELETE FROM organisation_members WHERE organisation_id = ?1 AND person_id = ?2";
+            job.execute(sql, params![id, whom.0])?;
+            let detail = format!("{} was {old}", subject(whom));
+            job.audit("organisation.member_removed", &id.to_string(), &detail)?;
+            Ok(())
+        })
+    }
+
+    /// Gives a person a role in a project, or takes it away: a project admin's, up to their own. A person who does not
+    /// belong to the organisation becomes a member of it.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn set_project_role(
+        &self,
+        project: u64,
+        whom: PersonId,
+        new: Option<ProjectRole>,
+    ) -> Result<(), PeopleError> {
+        self.change(|job| {
+            let (organisation, own) = self.require_project(job, project, ProjectRole::Admin)?;
+            person(job, whom)?;
+            let old = project_role(job, project, whom)?;
+            // As with organisations: below one's own, or among owners.
+            let reaches = |role: ProjectRole| role < own || own == ProjectRole::Owner;
+            let given = new.is_none_or(|new| new <= own);
+            if !given || !(self.actor == Actor::Person(whom) || old.is_none_or(reaches)) {
+                return Err(PeopleError::ProjectDenied {
+                    project,
+                    role: own,
+                    needs: new.max(old).unwrap_or(own),
+                });
+            }
+            match new {
+                _ if new == old => return Ok(()),
+                Some(new) => {
+                    if organisation_role(job, organisation, whom)?.is_none() {
+                        give(job, organisation, whom, None, OrganisationRole::Member)?;
+                    }
+                    let sql = "INSERT INTO project_members VALUES (?1, ?2, ?3, ?4, ?5) \
+                               ON CONFLICT (project_id, person_id) DO UPDATE SET role = excluded.role";
+                    job.execute(sql, params![project, whom.0, new.as_str(), job.now_ms, job.actor()])?;
+                }
+                None => {
+                    let sql = "DELETE FROM project_members WHERE project_id = ?1 AND person_id = ?2";
+                    job.execute(sql, params![project, whom.0])?;
+                }
+            }
+            let word = |role: Option<ProjectRole>| role.map_or("none", ProjectRole::as_str);
+            let detail = format!("{} {} -> {}", subject(whom), word(old), word(new));
+            job.audit("project.role_changed", &project.to_string(), &detail)?;
+            Ok(())
+        })
+    }
+
+    /// Demands a role in a project; returns its organisation and the role. To those who have none, it does not exist.
+    fn require_project(
+        &self,
+        job: &Job<'_>,
+        project: u64,
+        needs: ProjectRole,
+    ) -> Result<(u64, ProjectRole), PeopleError> {
+        let not_found = || PeopleError::ProjectNotFound { id: project };
+        let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
+        let organisation: u64 = job.row(sql, [project], |row| row.get(0))?.ok_or_else(not_found)?;
+        let role = self.role_in_project(job, organisation, project)?.ok_or_else(not_found)?;
+        if role >= needs {
+            Ok((organisation, role))
+        } else {
+            Err(PeopleError::ProjectDenied { project, role, needs })
+        }
+    }
+
+    /// Demands that a role may be changed and given: below one's own, one's own, or among owners.
+    fn check_below(
+        &self,
+        organisation: u64,
+        own: OrganisationRole,
+        whom: PersonId,
+        old: Option<OrganisationRole>,
+        new: Option<OrganisationRole>,
+    ) -> Result<(), PeopleError> {
+        let above = |other| Err(PeopleError::AboveOneself { organisation, role: own, other });
+        match (old, new) {
+            (_, Some(new)) if new > own => above(new),
+            _ if own == OrganisationRole::Owner || self.actor == Actor::Person(whom) => Ok(()),
+            (Some(old), _) if old >= own => above(old),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Demands that an organisation has another owner than `who`.
+fn check_not_the_last(job: &Job<'_>, id: u64, who: PersonId) -> Result<(), PeopleError> {
+    let sql = "SELECT 1 FROM organisation_members WHERE organisation_id = ?1 AND role = 'owner' AND person_id <> ?2";
+    if job.row(sql, params![id, who.0], |_| Ok(()))?.is_some() {
+        return Ok(());
+    }
+    let name: Option<String> =
+        job.row("SELECT name FROM organisations WHERE id = ?1", [id], |row| row.get(0))?;
+    Err(PeopleError::LastOwner { who: person(job, who)?.email, organisation: (id, name.unwrap_or_default()) })
+}
+
+/// Writes a role down.
+fn give(
+    job: &Job<'_>,
+    id: u64,
+    whom: PersonId,
+    old: Option<OrganisationRole>,
+    new: OrganisationRole,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO organisation_members VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT (organisation_id, person_id) DO UPDATE SET role = excluded.role";
+    job.execute(sql, params![id, whom.0, new.as_str(), job.now_ms, job.actor()])?;
+    let detail = format!("{} {} -> {new}", subject(whom), old.map_or("none", OrganisationRole::as_str));
+    job.audit("organisation.role_changed", &id.to_string(), &detail)
+}
+
+fn project_role(job: &Job<'_>, project: u64, person: PersonId) -> Result<Option<ProjectRole>, StoreError> {
+    let sql = "SELECT role FROM project_members WHERE project_id = ?1 AND person_id = ?2";
+    let word: Option<String> = job.row(sql, [project, person.0], |row| row.get(0))?;
+    word.map(|word| role(job, &word)).transpose()
+}
+
+impl Acting<'_> {
+    /// The stronger of what was given in the project and what the role in its organisation implies.
+    pub(crate) fn role_in_project(
+        &self,
+        job: &Job<'_>,
+        organisation: u64,
+        project: u64,
+    ) -> Result<Option<ProjectRole>, StoreError> {
+        let implied = self.role_in(job, organisation)?.and_then(OrganisationRole::implies);
+        match self.actor {
+            Actor::Host => Ok(implied),
+            Actor::Person(person) => Ok(implied.max(project_role(job, project, person)?)),
+        }
+    }
+}
+
+fn organisation(job: &Job<'_>, id: u64, role_of_actor: OrganisationRole) -> Result<Organisation, StoreError> {
+    let sql = "SELECT name, created_at_ms, (SELECT count(*) FROM projects WHERE organisation_id = ?1) \
+               FROM organisations WHERE id = ?1";
+    let found = job.row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (name, created_at_ms, projects) =
+        found.ok_or_else(|| job.damaged(format!("organisation {id} vanished within a transaction")))?;
+    let sql = "SELECT p.id, p.email, p.name, m.role, m.added_at_ms FROM organisation_members m \
+               JOIN people p ON p.id = m.person_id WHERE m.organisation_id = ?1 ORDER BY p.email_key";
+    let rows = job.rows(sql, [id], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?, row.get(4)?))
+    })?;
+    let mut members = Vec::with_capacity(rows.len());
+    for (number, email, name, word, added_at_ms) in rows {
+        members.push(Member { id: PersonId(number), email, name, role: role(job, &word)?, added_at_ms });
+    }
+    members.sort_by_key(|member| std::cmp::Reverse(member.role));
+    Ok(Organisation { id, name, created_at_ms, role: role_of_actor, projects, members })
+}
+
+fn check_name(name: &str) -> Result<(), PeopleError> {
+    if rules::name(name) { Ok(()) } else { Err(PeopleError::NameInvalid { name: name.to_owned() }) }
+}

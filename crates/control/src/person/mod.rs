@@ -1,0 +1,313 @@
+//! People: who they are, and what they belong to.
+//!
+//! # Invariants
+//! * An address belongs to one person, however it is capitalised.
+//! * A person who is deleted leaves no session and no membership, in one transaction; an organisation that would have no
+//!   owner left gets its new one in the same. Projects and events stay.
+//! * Whoever changes an address or a password, or deletes a person, gives the password; the host needs none.
+
+mod delete;
+mod password;
+mod session;
+mod sign_in;
+
+use rusqlite::params;
+use serde::Serialize;
+
+use crate::{
+    Acting, OrganisationRole, PeopleError, PersonId, ProjectRole, StoreError,
+    actor::{Actor, role},
+    control::{Job, only_if},
+    rules,
+};
+
+pub use delete::HandOver;
+pub use session::{Session, SignedIn};
+pub use sign_in::SignIn;
+
+/// A person to be entered.
+#[derive(Clone, Debug)]
+pub struct NewPerson {
+    /// Where mail reaches them, and what they sign in by.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Their password; without one they cannot sign in until one is set.
+    pub password: Option<String>,
+}
+
+/// A person as they are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// Their number.
+    pub id: PersonId,
+    /// Where mail reaches them, and what they sign in by.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Whether they have a password.
+    pub has_password: bool,
+    /// When they were entered, in milliseconds since the epoch.
+    pub created_at_ms: u64,
+    /// By whom.
+    pub created_by: String,
+    /// The organisations they belong to.
+    pub organisations: Vec<Membership>,
+    /// The projects they were given a role in; roles that follow from one in the organisation are not listed.
+    pub projects: Vec<ProjectMembership>,
+}
+
+/// An organisation that a person belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Membership {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What they are there.
+    pub role: OrganisationRole,
+}
+
+/// A project that a person was given a role in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProjectMembership {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What they are there.
+    pub role: ProjectRole,
+}
+
+/// What is to change of a person; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct PersonChange {
+    /// Their name.
+    pub name: Option<String>,
+    /// Their address.
+    pub email: Option<String>,
+}
+
+impl Acting<'_> {
+    /// Enters a person who belongs to nothing yet. The host's alone: others are invited.
+    ///
+    /// # Errors
+    /// [`PeopleError::EmailTaken`] and others.
+    pub fn create_person(&self, new: &NewPerson) -> Result<Person, PeopleError> {
+        check_name(&new.name)?;
+        check_email(&new.email)?;
+        let hash =
+            new.password.as_deref().map(|password| password::hash(password, &new.email)).transpose()?;
+        self.change(|job| {
+            check_free(job, &new.email)?;
+            job.execute(
+                "INSERT INTO people (email, email_key, name, password_hash, password_set_ms, created_at_ms, created_by) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    new.email,
+                    key(&new.email),
+                    new.name,
+                    hash,
+                    hash.is_some().then_some(job.now_ms),
+                    job.now_ms,
+                    job.actor()
+                ],
+            )?;
+            let id = PersonId(job.last_id()?);
+            job.audit("person.created", &subject(id), "")?;
+            person(job, id)
+        })
+    }
+
+    /// Everybody, by address.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub fn people(&self) -> Result<Vec<Person>, PeopleError> {
+        self.read(|job| Ok(people(job, None)?))
+    }
+
+    /// One person.
+    ///
+    /// # Errors
+    /// [`PeopleError::PersonNotFound`].
+    pub fn person(&self, id: PersonId) -> Result<Person, PeopleError> {
+        self.read(|job| person(job, id))
+    }
+
+    /// The person with that address, however it is capitalised.
+    ///
+    /// # Errors
+    /// [`PeopleError::PersonNotFound`].
+    pub fn person_of_email(&self, email: &str) -> Result<Person, PeopleError> {
+        self.read(|job| {
+            let id = job.row("SELECT id FROM people WHERE email_key = ?1", [key(email)], |row| row.get(0))?;
+            let id = id.ok_or_else(|| PeopleError::PersonNotFound { who: format!("{email:?}") })?;
+            person(job, PersonId(id))
+        })
+    }
+
+    /// Changes a person's name or address: their own doing, or the host's. A new address takes the password.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn change_person(
+        &self,
+        id: PersonId,
+        change: &PersonChange,
+        password: Option<&str>,
+    ) -> Result<Person, PeopleError> {
+        self.require_self(id)?;
+        change.name.as_deref().map_or(Ok(()), check_name)?;
+        change.email.as_deref().map_or(Ok(()), check_email)?;
+        if change.email.is_some() {
+            self.prove(id, password)?;
+        }
+        self.change(|job| {
+            let old = person(job, id)?;
+            let mut done = Vec::new();
+            if let Some(name) = change.name.as_ref().filter(|&name| *name != old.name) {
+                job.execute("UPDATE people SET name = ?2 WHERE id = ?1", params![id.0, name])?;
+                done.push("name");
+            }
+            if let Some(email) = change.email.as_ref().filter(|&email| *email != old.email) {
+                if key(email) != key(&old.email) {
+                    check_free(job, email)?;
+                }
+                let sql = "UPDATE people SET email = ?2, email_key = ?3 WHERE id = ?1";
+                job.execute(sql, params![id.0, email, key(email)])?;
+                done.push("email");
+            }
+            if !done.is_empty() {
+                job.audit("person.changed", &subject(id), &done.join(", "))?;
+            }
+            person(job, id)
+        })
+    }
+
+    /// Gives a person another password, and ends their sessions but `keep`. Their own doing, with the present password, or
+    /// the host's.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn set_password(
+        &self,
+        id: PersonId,
+        present: Option<&str>,
+        new: &str,
+        keep: Option<&Session>,
+    ) -> Result<(), PeopleError> {
+        self.require_self(id)?;
+        let email = self.person(id)?.email;
+        let hash = password::hash(new, &email)?;
+        self.prove(id, present)?;
+        self.change(|job| {
+            person(job, id)?;
+            let sql = "UPDATE people SET password_hash = ?2, password_set_ms = ?3 WHERE id = ?1";
+            job.execute(sql, params![id.0, hash, job.now_ms])?;
+            let sql = "DELETE FROM sessions WHERE person_id = ?1 AND id IS NOT ?2";
+            let ended = job.execute(sql, params![id.0, keep.map(|session| session.id)])?;
+            job.audit("person.password_set", &subject(id), &format!("sessions ended: {ended}"))
+                .map_err(PeopleError::from)
+        })
+    }
+
+    /// Has the actor given the password of `person`? The host need not.
+    pub(crate) fn prove(&self, id: PersonId, password: Option<&str>) -> Result<(), PeopleError> {
+        if self.actor == Actor::Host {
+            return Ok(());
+        }
+        let hash = self.read(|job| {
+            person(job, id)?;
+            let sql = "SELECT password_hash FROM people WHERE id = ?1";
+            Ok(job.row(sql, [id.0], |row| row.get::<_, Option<String>>(0))?.flatten())
+        })?;
+        match password::verify(password.unwrap_or_default(), hash.as_deref())? {
+            true => Ok(()),
+            false => Err(PeopleError::PasswordWrong),
+        }
+    }
+}
+
+/// What an address is found by.
+fn key(email: &str) -> String {
+    email.to_lowercase()
+}
+
+/// A person in the audit.
+pub(crate) fn subject(id: PersonId) -> String {
+    format!("person:{id}")
+}
+
+fn check_name(name: &str) -> Result<(), PeopleError> {
+    if rules::name(name) { Ok(()) } else { Err(PeopleError::NameInvalid { name: name.to_owned() }) }
+}
+
+fn check_email(email: &str) -> Result<(), PeopleError> {
+    if rules::email(email) { Ok(()) } else { Err(PeopleError::EmailInvalid { email: email.to_owned() }) }
+}
+
+fn check_free(job: &Job<'_>, email: &str) -> Result<(), PeopleError> {
+    match job.row("SELECT 1 FROM people WHERE email_key = ?1", [key(email)], |_| Ok(()))? {
+        None => Ok(()),
+        Some(()) => Err(PeopleError::EmailTaken { email: email.to_owned() }),
+    }
+}
+
+/// One person, or that there is none of that number.
+pub(crate) fn person(job: &Job<'_>, id: PersonId) -> Result<Person, PeopleError> {
+    people(job, Some(id))?.pop().ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
+}
+
+/// One person or all, by address.
+fn people(job: &Job<'_>, only: Option<PersonId>) -> Result<Vec<Person>, StoreError> {
+    let only = only.map(|id| id.0);
+    let sql = format!(
+        "SELECT id, email, name, password_hash IS NOT NULL, created_at_ms, created_by FROM people WHERE {} ORDER BY id",
+        only_if(only, "id")
+    );
+    let mut people = job.rows(&sql, [only], |row| {
+        Ok(Person {
+            id: PersonId(row.get(0)?),
+            email: row.get(1)?,
+            name: row.get(2)?,
+            has_password: row.get(3)?,
+            created_at_ms: row.get(4)?,
+            created_by: row.get(5)?,
+            organisations: Vec::new(),
+            projects: Vec::new(),
+        })
+    })?;
+    let sql = format!(
+        "SELECT m.person_id, o.id, o.name, m.role FROM organisation_members m \
+         JOIN organisations o ON o.id = m.organisation_id WHERE {} ORDER BY m.person_id, o.id",
+        only_if(only, "m.person_id")
+    );
+    let mut organisations = job
+        .rows(&sql, [only], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?
+        .into_iter()
+        .peekable();
+    let sql = format!(
+        "SELECT m.person_id, p.id, p.name, m.role FROM project_members m \
+         JOIN projects p ON p.id = m.project_id WHERE {} ORDER BY m.person_id, p.id",
+        only_if(only, "m.person_id")
+    );
+    let mut projects = job
+        .rows(&sql, [only], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?
+        .into_iter()
+        .peekable();
+    // All three are in the order of people's numbers.
+    for person in &mut people {
+        while let Some((_, id, name, word)) =
+            organisations.next_if(|(of, ..): &(u64, _, _, _)| *of == person.id.0)
+        {
+            person.organisations.push(Membership { id, name, role: role(job, &word)? });
+        }
+        while let Some((_, id, name, word)) = projects.next_if(|(of, ..): &(u64, _, _, _)| *of == person.id.0)
+        {
+            person.projects.push(ProjectMembership { id, name, role: role(job, &word)? });
+        }
+    }
+    people.sort_by_key(|person| key(&person.email));
+    Ok(people)
+}
