@@ -13,7 +13,9 @@ mod health;
 mod log;
 mod log_stats;
 mod lookup_table;
+mod organisation;
 mod out;
+mod person;
 mod project;
 mod select;
 mod serve;
@@ -64,6 +66,15 @@ enum Command {
     /// Create, list and delete the machine accounts that may read and import
     #[command(subcommand)]
     ServiceAccount(service_account::ServiceAccount),
+    /// Enter, list, change and delete the people who may sign in
+    #[command(subcommand)]
+    Person(person::Person),
+    /// Create, show and change organisations, and say who belongs to them
+    #[command(subcommand)]
+    Organisation(organisation::Organisation),
+    /// Give a locked-out organisation an owner
+    #[command(subcommand)]
+    Owner(organisation::Owner),
     /// Create and list lookup tables
     #[command(subcommand)]
     LookupTable(lookup_table::LookupTable),
@@ -145,6 +156,9 @@ impl Cli {
             Command::Serve(serve) => serve.run(common),
             Command::Project(project) => project.run(common),
             Command::ServiceAccount(account) => account.run(common),
+            Command::Person(person) => person.run(common),
+            Command::Organisation(organisation) => organisation.run(common),
+            Command::Owner(owner) => owner.run(common),
             Command::LookupTable(table) => table.run(common),
             Command::Log(log) => log.run(common),
             Command::Export(export) => export.run(common),

@@ -1,0 +1,86 @@
+//! People and organisations on the command line, beside a running server.
+
+use std::fs;
+
+use forebay_tests::{Forebay, Json};
+
+/// A file with a password, and its path as an argument.
+fn password(forebay: &Forebay, name: &str, text: &str) -> String {
+    let path = forebay.data_dir().join(name);
+    fs::write(&path, text).expect("a file in the data directory");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn members(shown: &Json) -> Vec<(String, String)> {
+    let members = shown.get("members").and_then(Json::as_array).expect("members");
+    members.iter().map(|m| (m.str("email").to_owned(), m.str("role").to_owned())).collect()
+}
+
+#[test]
+fn an_organisation_in_the_hands_of_the_host_gets_people_and_keeps_an_owner() {
+    let forebay = Forebay::start();
+    let project = forebay.create_project("Shop");
+    let shown = forebay.cli(&["organisation", "show", "1"]).text();
+    assert!(shown.contains("nobody belongs to it yet: forebay person create"), "{shown}");
+    let file = password(&forebay, "password", "correct horse battery\n");
+    let zoe = ["person", "create", "--email", "zoe@example.com", "--name", "Zoë", "--organisation", "1"];
+    let zoe =
+        forebay.cli(&[&zoe[..], &["--role", "owner", "--password-file", &file, "--json"]].concat()).json();
+    assert_eq!(zoe.get("has_password"), Some(&Json::Bool(true)));
+    let ann = ["person", "create", "--email", "ann@example.com", "--name", "Ann", "--no-password"];
+    forebay.cli(&ann);
+    forebay.cli(&["organisation", "set-project-role", &project.id.to_string(), "Ann@Example.com", "analyst"]);
+    let shown = forebay.cli(&["person", "show", "ann@example.com"]).text();
+    assert!(shown.contains("none: cannot sign in") && shown.contains("(Shop, analyst)"), "{shown}");
+
+    // The last owner stays, whichever way is tried.
+    for refused in [
+        &["organisation", "remove", "1", "zoe@example.com"][..],
+        &["organisation", "set-role", "1", "zoe@example.com", "member"],
+        &["person", "delete", "zoe@example.com"],
+    ] {
+        forebay.try_cli(refused).failure(&[
+            "zoe@example.com is the only owner of organisation 1",
+            "make another member an owner first",
+        ]);
+    }
+    forebay.cli(&["person", "delete", "zoe@example.com", "--hand-over", "1=ann@example.com"]);
+    let shown = forebay.cli(&["organisation", "show", "1", "--json"]).json();
+    assert_eq!(members(&shown), [("ann@example.com".to_owned(), "owner".to_owned())]);
+    assert_eq!(shown.u64("projects"), 2, "projects stay: the first one, and Shop");
+
+    // A locked-out organisation: its owner is gone to the hills.
+    forebay.cli(&["person", "create", "--email", "new@example.com", "--name", "New", "--no-password"]);
+    let granted = ["owner", "grant", "--organisation", "1", "--email", "new@example.com", "--json"];
+    assert_eq!(members(&forebay.cli(&granted).json()).len(), 2);
+    forebay.cli(&["organisation", "rename", "1", "Acme"]);
+    assert!(forebay.cli(&["organisation", "list"]).text().contains("Acme"));
+}
+
+#[test]
+fn what_is_refused_about_people_is_explained_and_no_password_shows() {
+    let forebay = Forebay::start();
+    let file = password(&forebay, "weak", "hunter2\n");
+    let create = ["person", "create", "--email", "zoe@example.com", "--name", "Zoë"];
+    let with = |more: &[&str]| forebay.try_cli(&[&create[..], more].concat());
+    let weak = with(&["--password-file", &file])
+        .failure(&["the password is too short; take at least 10 characters"]);
+    assert!(!weak.stderr.contains("hunter2"), "{}", weak.stderr);
+    with(&["--password-file", "/no/such/file"]).failure(&["cannot read the password from /no/such/file"]);
+    with(&["--no-password", "--organisation", "7"]).failure(&["there is no organisation 7"]);
+    with(&["--no-password", "--organisation", "1", "--role", "boss"])
+        .failure(&["there are member, admin, owner"]);
+    forebay
+        .try_cli(&["person", "show", "zoe@example.com"])
+        .failure(&["there is no person \"zoe@example.com\""]);
+    with(&["--no-password"]).success();
+    with(&["--no-password"]).failure(&["another person has the address zoe@example.com"]);
+    forebay.try_cli(&["person", "change", "zoe@example.com"]).failure(&["give --name or --new-email"]);
+    let change = ["person", "change", "zoe@example.com", "--new-email", "not an address"];
+    forebay.try_cli(&change).failure(&["\"not an address\" is no e-mail address"]);
+    forebay
+        .try_cli(&["person", "delete", "zoe@example.com", "--hand-over", "1"])
+        .failure(&["it is written ORGANISATION=EMAIL"]);
+    let other = ["organisation", "set-project-role", "99", "zoe@example.com", "admin"];
+    forebay.try_cli(&other).failure(&["there is no project 99"]);
+}
