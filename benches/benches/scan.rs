@@ -5,14 +5,15 @@
 //! spans. The rows `serde_json` only parse. All are given the raw JSON, whatever form the scanner has to unwrap first.
 //!
 //! First, before criterion's rows, comes what counts on a machine that is not quiet: every way in turn, round by round, by
-//! the thread's CPU time, and the median of the ratios within a round.
+//! the thread's CPU time, and the median of the ratios within a round. `cargo bench --bench scan -- --only-in-turn` stops
+//! there: a few seconds instead of some minutes.
 
 #![expect(clippy::print_stdout, reason = "what it found")]
 
 use std::{hint::black_box, io::Write};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use flate2::{Compression, write::GzEncoder};
 use forebay_benches::events::batch;
 use forebay_scan::{Dialect, Level, Limits, Request, Scanner};
@@ -23,6 +24,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const COUNTS: [usize; 3] = [1, 50, 2000];
 const NOW_MS: u64 = 1_760_000_000_000;
 const SEED: u64 = 7;
+/// Asks for the comparison in turn and no more.
+const ONLY_IN_TURN: &str = "--only-in-turn";
 /// Rounds of the comparison in turn.
 const ROUNDS: usize = 41;
 /// How much text each way reads in a round.
@@ -152,7 +155,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Every way in turn on the same bytes, and what each costs against simd-json.
-fn in_turn(_: &mut Criterion) {
+fn in_turn() {
     for count in COUNTS {
         let json = batch(TOKEN, count, SEED);
         let body = Bytes::from(json.clone().into_bytes());
@@ -227,5 +230,12 @@ fn scan(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, in_turn, scan);
-criterion_main!(benches);
+criterion_group!(benches, scan);
+
+fn main() {
+    in_turn();
+    if !std::env::args().any(|arg| arg == ONLY_IN_TURN) {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}
