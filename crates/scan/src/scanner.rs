@@ -129,35 +129,35 @@ impl Scanner {
     /// Fills the sink; returns the text that its spans index.
     fn read(&mut self, request: Request<'_>) -> Result<Bytes, ScanError> {
         let query_data = self.params.read_query(request.query, &mut self.scratch);
-        let body = self.inflated(&request)?;
-        let content = body.slice(content_start(&body)..);
+        let body = self.inflated(request.body, request.content_encoding)?;
+        let content = &body[content_start(&body)..];
         let lines = request.content_type.is_some_and(says_lines);
         if matches!(content.first(), Some(b'{' | b'[')) || lines && !content.is_empty() {
-            return self.read_text(body, lines, &request);
+            return self.read_text(body, lines, request.dialect, request.now_ms);
         }
-        let data = self.params.read_body(&content, &mut self.scratch).or(query_data);
+        let data = self.params.read_body(content, &mut self.scratch).or(query_data);
         let text = self.decode_data(data.ok_or(ScanError::Empty)?)?;
-        self.read_text(text, false, &request)
+        self.read_text(text, false, request.dialect, request.now_ms)
     }
 
     /// The body, inflated where its first bytes say so.
-    fn inflated(&mut self, request: &Request<'_>) -> Result<Bytes, ScanError> {
+    fn inflated(&mut self, body: Bytes, encoding: Option<&[u8]>) -> Result<Bytes, ScanError> {
         let limit = self.limits.body_bytes_max;
         let too_large = ScanError::TooLarge { limit };
-        if request.body.starts_with(&gzip::MAGIC) {
+        if body.starts_with(&gzip::MAGIC) {
             self.decoded.clear();
-            let inflated = self.inflater.inflate(&request.body, limit, &mut self.decoded);
-            let body = self.take_decoded();
+            let inflated = self.inflater.inflate(&body, limit, &mut self.decoded);
+            let text = self.take_decoded();
             return match inflated {
-                Ok(()) => Ok(body),
+                Ok(()) => Ok(text),
                 Err(InflateError::TooLarge) => Err(too_large),
                 Err(InflateError::Broken(fault)) => Err(ScanError::Gzip(fault)),
             };
         }
-        if !request.content_encoding.is_none_or(is_known_encoding) {
+        if !encoding.is_none_or(is_known_encoding) {
             return Err(ScanError::UnsupportedEncoding);
         }
-        if request.body.len() > limit { Err(too_large) } else { Ok(request.body.clone()) }
+        if body.len() > limit { Err(too_large) } else { Ok(body) }
     }
 
     /// The text of a `data` value: JSON as it is, or base64 of it.
@@ -191,12 +191,18 @@ impl Scanner {
     }
 
     /// Reads JSON text, repaired where it must be; returns the text that the spans index.
-    fn read_text(&mut self, text: Bytes, lines: bool, request: &Request<'_>) -> Result<Bytes, ScanError> {
+    fn read_text(
+        &mut self,
+        text: Bytes,
+        lines: bool,
+        dialect: Dialect,
+        now_ms: u64,
+    ) -> Result<Bytes, ScanError> {
         let job = Job {
             text: &text,
-            dialect: request.dialect,
+            dialect,
             limits: self.limits,
-            now_ms: request.now_ms,
+            now_ms,
             use_ip: self.params.ip,
             valid_utf8: true,
             changes: &[],
@@ -208,7 +214,7 @@ impl Scanner {
             self.read_slowly(&job, lines)?;
             return Ok(text);
         }
-        if request.dialect.is_strict() {
+        if dialect.is_strict() {
             self.read_slowly(&Job { valid_utf8: false, ..job }, lines)?;
             return Ok(text);
         }

@@ -28,41 +28,22 @@ pub(super) fn is_number(text: &[u8]) -> bool {
     number_end(text, 0) == Some(text.len())
 }
 
-/// Is there a number or literal at `start`, with a blank, a comma or a closing bracket behind it? Its first eight bytes
-/// are `first`.
+/// Where the number or literal at `start` ends, if it is one and a blank, a comma or a closing bracket comes behind it. Its
+/// first eight bytes are `first`.
 #[inline]
-pub(super) fn is_scalar(first: u64, text: &[u8], start: usize) -> bool {
+pub(super) fn scalar_end(first: u64, text: &[u8], start: usize) -> Option<usize> {
     const TRUE: u64 = u64::from_le_bytes(*b"true\0\0\0\0");
     const NULL: u64 = u64::from_le_bytes(*b"null\0\0\0\0");
     const FALSE: u64 = u64::from_le_bytes(*b"false\0\0\0");
-    let bytes = first.to_le_bytes();
-    // Most are whole numbers of a few digits.
-    let other = other_than_digits(first);
-    let digits = other.trailing_zeros() as usize / 8;
-    if other != 0 && digits > 0 {
-        if bytes[0] == b'0' && digits > 1 {
-            return false;
-        }
-        if may_follow(bytes[digits]) {
-            return true;
-        }
-        // Or decimals behind a point, within these bytes: a point carries nothing into what is behind it.
-        let behind = other & (other - 1);
-        let end = behind.trailing_zeros() as usize / 8;
-        if bytes[digits] == b'.' && behind != 0 && end > digits + 1 && may_follow(bytes[end]) {
-            return true;
-        }
-    } else if bytes[0] == b't' || bytes[0] == b'n' {
-        let word = first & 0xffff_ffff;
-        return (word == TRUE || word == NULL) && may_follow(bytes[4]);
-    } else if bytes[0] == b'f' {
-        return first & 0xff_ffff_ffff == FALSE && may_follow(bytes[5]);
-    }
-    matches!(bytes[0], b'-' | b'0'..=b'9') && is_long_number(text, start)
-}
-
-fn is_long_number(text: &[u8], start: usize) -> bool {
-    number_end(text, start).is_some_and(|end| text.get(end).is_some_and(|&byte| may_follow(byte)))
+    let word = first & 0xffff_ffff;
+    let end = if word == TRUE || word == NULL {
+        start + 4
+    } else if first & 0xff_ffff_ffff == FALSE {
+        start + 5
+    } else {
+        number_end(text, start)?
+    };
+    text.get(end).is_some_and(|&byte| may_follow(byte)).then_some(end)
 }
 
 #[inline]
@@ -138,10 +119,10 @@ mod tests {
 
     #[test]
     fn scalars_are_told_from_what_looks_like_them() {
-        let is_scalar = |text: &str| {
+        let end = |text: &str| {
             let mut first = [0; 8];
             first.iter_mut().zip(text.bytes()).for_each(|(byte, b)| *byte = b);
-            is_scalar(u64::from_le_bytes(first), text.as_bytes(), 0)
+            scalar_end(u64::from_le_bytes(first), text.as_bytes(), 0)
         };
         for text in [
             "1,",
@@ -157,13 +138,13 @@ mod tests {
             "0.5,",
             "1234567.25]",
         ] {
-            assert!(is_scalar(text), "{text}");
+            assert_eq!(end(text), Some(text.len() - 1), "{text}");
         }
         for text in [
             "", "1", "1x,", "tru,", "truex,", "nul", "None,", "NaN,", "01,", "00,", "-,", "1234567",
             "12345678", "trueX", "falsey,", "\\n,", "\u{e9},", "1\"", "1:",
         ] {
-            assert!(!is_scalar(text), "{text}");
+            assert_eq!(end(text), None, "{text}");
         }
     }
 }

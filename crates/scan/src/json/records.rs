@@ -1,13 +1,13 @@
 //! From the structure of a text to its records: notes, of each, the few fields that are looked at.
 //!
-//! It sees brackets and keys only. What stands between them is known to be valid by the time it is asked for, save for
-//! numbers and literals, which are checked here.
+//! It sees brackets and few keys. What stands between them is known to be valid by the time it is asked for, save for
+//! literals and unusual numbers, which are checked here.
 
 use super::facts::{Facts, Kind, Slot, Value, unescaped};
 use super::job::Job;
 use super::judge::judge;
 use super::names::{self, Name, Names};
-use super::number::{is_scalar, number_end};
+use super::number::{number_end, scalar_end};
 use super::sink::Sink;
 use super::strict;
 use super::structure::{More, NotValid, Structure};
@@ -42,7 +42,8 @@ fn read_by<const STRICT: bool>(
     scratch: &mut Vec<u8>,
 ) -> Result<(), NotValid> {
     let text = &job.text[..range.end];
-    structure.begin(range.start);
+    // Strict rules count the properties; only events have names that are told by their length.
+    structure.begin(range.start, STRICT || !job.dialect.holds_events());
     let in_array = text.get(range.start) == Some(&b'[');
     let mut records = Records::<'_, STRICT> {
         job,
@@ -59,6 +60,7 @@ fn read_by<const STRICT: bool>(
         between: range.start + usize::from(in_array),
         facts: Facts::default(),
         open: None,
+        scalar_end: 0,
         property: Property::default(),
     };
     loop {
@@ -93,6 +95,8 @@ struct Records<'w, const STRICT: bool> {
     facts: Facts,
     /// A string whose end is not known yet.
     open: Option<(Slot, usize)>,
+    /// Where the number or literal ends that was looked at last.
+    scalar_end: usize,
     /// Under strict rules, the property that is open.
     property: Property,
 }
@@ -118,13 +122,29 @@ impl<const STRICT: bool> Records<'_, STRICT> {
                 self.key(at, first, structure);
                 continue;
             }
-            match byte {
-                b'{' | b'[' => self.opened(at)?,
-                b'}' | b']' => self.closed(at)?,
-                _ if is_scalar(first, self.text, at) => {}
-                _ => return Err(NotValid),
+            // What comes next is hard to guess, and a table of places to jump to even harder.
+            if byte | 0x20 == b'{' {
+                self.opened(at)?;
+            } else if byte | 0x20 == b'}' {
+                self.closed(at)?;
+            } else {
+                self.scalar(at)?;
             }
         }
+        Ok(())
+    }
+
+    /// Checks the number or literal that `at` is in: its first byte most often, but not always.
+    fn scalar(&mut self, at: usize) -> Result<(), NotValid> {
+        if at < self.scalar_end {
+            return Ok(());
+        }
+        // There is such a place in each block it reaches: this is never far.
+        let before = |byte: &u8| {
+            !matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',' | b'"' | b' ' | b'\t' | b'\n' | b'\r')
+        };
+        let start = at - self.text[..at].iter().rev().take_while(|byte| before(byte)).count();
+        self.scalar_end = scalar_end(eight(self.text, start), self.text, start).ok_or(NotValid)?;
         Ok(())
     }
 
@@ -153,12 +173,18 @@ impl<const STRICT: bool> Records<'_, STRICT> {
         }
     }
 
-    /// Notes the value of a key; `behind` is the place behind the key.
+    /// Notes the value of a key; `behind` is the place behind the key. Where there is no colon, it was none.
     #[inline]
     fn named(&mut self, name: Name, behind: usize, structure: &Structure) {
         let start = match self.text.get(behind..behind + 2) {
             Some(&[b':', first]) if first > b' ' => behind + 1,
-            _ => skip_blanks(self.text, skip_blanks(self.text, behind) + 1),
+            _ => {
+                let colon = skip_blanks(self.text, behind);
+                if self.text.get(colon) != Some(&b':') {
+                    return;
+                }
+                skip_blanks(self.text, colon + 1)
+            }
         };
         let kind = self.text.get(start).map_or(Kind::Absent, |&first| Kind::of(first));
         match name {

@@ -10,20 +10,19 @@
 //! | `:`; `,` or `[` in an array | a value; after `[` also `]` |
 //! | a value | `,` or the end of what is open |
 //!
-//! A chunk is read in four passes over its blocks. Which bytes are in strings follows from each block to the next, and so
-//! does what is open ([`Grammar::classify`], [`Grammar::nest`]); whether each byte stands where it may does not, and is
-//! computed for several blocks at once ([`Masks::check`]); then keys are told from other strings, and the places written
-//! down ([`Grammar::places`]).
+//! A chunk is read in three passes. The first one tells the bytes of each block apart and writes down what is to be looked
+//! at one by one ([`Grammar::classify`]). Of that, the brackets say what is open where ([`Grammar::nest`]). The last one
+//! checks whether each byte stands where it may ([`Grammar::follow`]).
 //!
 //! # Invariants
-//! * What is passed over without complaint is JSON, save for numbers and literals: their first bytes are in the index,
-//!   and the walk reads each.
+//! * What is passed over without complaint is JSON, save for numbers and literals that are not plain digits: an unusual
+//!   byte of each is in the index, and the walk reads it.
 //! * Escapes, control characters and UTF-8 in strings are checked here. Whatever else is wrong shows as a scalar that
 //!   is none.
-//! * No recursion: what is open is a stack of bits.
+//! * No recursion: what is open is a stack of bytes.
 
-use super::index::{Chunk, Index};
-use super::masks::{CHUNK_BLOCKS, Masks, spread};
+use super::index::Index;
+use super::masks::{CHUNK_BLOCKS, Follow, Masks, Select, spread};
 use super::simd::{BLOCK_BYTES, Block, Simd};
 use crate::{DEPTH_MAX, utf8};
 
@@ -47,29 +46,34 @@ pub(super) struct Grammar {
     in_string: u64,
     /// The next byte is escaped: 1.
     escaped: u64,
-    /// All ones from a key's opening quote up to its colon.
-    in_key: u64,
-    /// One bit for each open object (1) or array (0), the innermost lowest.
-    open: u128,
-    depth: usize,
-    depth_max: usize,
+    /// The numbers and literals of the last block.
+    scalar: u64,
+    follow: Follow,
+    /// Every key is asked for, not those alone that have the length of a name.
+    all_keys: bool,
+    /// For each level whether an object (1) or an array (0) is open there; the outermost is level 1.
+    open: [u8; 256],
+    depth: u8,
+    depth_max: u8,
     /// Where bytes begin of which is not yet known whether they are UTF-8; `usize::MAX` if there are none.
     unchecked: usize,
 }
 
-const _: () = assert!(DEPTH_MAX <= 128, "one bit of a u128 for each level");
+const _: () = assert!(DEPTH_MAX < 255, "a level more than allowed is still counted");
 
 impl Grammar {
     /// For the value that starts at `start`, which must be an object or an array.
-    pub(super) fn new(start: usize, depth_max: usize) -> Grammar {
+    pub(super) fn new(start: usize, depth_max: usize, all_keys: bool) -> Grammar {
         Grammar {
             at: start,
             in_string: 0,
             escaped: 0,
-            in_key: 0,
-            open: 0,
+            scalar: 0,
+            follow: Follow::new(),
+            all_keys,
+            open: [0; 256],
             depth: 0,
-            depth_max: depth_max.min(DEPTH_MAX),
+            depth_max: u8::try_from(depth_max.min(DEPTH_MAX)).unwrap_or(u8::MAX),
             unchecked: usize::MAX,
         }
     }
@@ -78,16 +82,23 @@ impl Grammar {
     #[inline(always)]
     pub(super) fn chunk<S: Simd>(&mut self, simd: S, text: &[u8], index: &mut Index) -> Progress {
         let start = self.at;
-        let (masks, mut chunk) = index.begin(start);
-        let Some(classified) = self.classify(simd, text, masks) else { return Progress::Wrong };
-        let Some(nested) = self.nest(text, start, classified, masks) else { return Progress::Wrong };
-        let (blocks, end) = nested;
-        if end.is_none() && blocks < CHUNK_BLOCKS {
-            // The text ends before the value does.
-            return Progress::Wrong;
-        }
-        let wrong = masks.check(blocks) | self.places(simd, start, blocks, masks, &mut chunk);
-        chunk.end(blocks, self.in_key & self.in_string != 0);
+        index.begin(start);
+        let Some(Found { blocks, blanks }) = self.classify(simd, text, index) else { return Progress::Wrong };
+        let Some(nested) = self.nest(text, start, index) else { return Progress::Wrong };
+        let (blocks, end) = match nested {
+            Nested::Open if blocks < CHUNK_BLOCKS => return Progress::Wrong,
+            Nested::Open => (blocks, None),
+            Nested::Closed { at } => {
+                let (block, place) = ((at - start) / BLOCK_BYTES, (at - start) % BLOCK_BYTES);
+                index.masks[block % CHUNK_BLOCKS].valid = u64::MAX >> (BLOCK_BYTES - 1 - place);
+                index.truncate(at);
+                (block + 1, Some(at + 1))
+            }
+        };
+        let masks = &mut index.masks[..blocks.min(CHUNK_BLOCKS)];
+        let Follow { wrong, escaped, .. } =
+            if blanks { self.follow::<S, true>(simd, masks) } else { self.follow::<S, false>(simd, masks) };
+        index.end(blocks, self.all_keys, escaped != 0, self.follow.within_key());
         match end {
             _ if wrong != 0 => Progress::Wrong,
             None => Progress::Chunk,
@@ -96,23 +107,19 @@ impl Grammar {
         }
     }
 
-    /// Tells the bytes of each block apart, and which are in strings. Returns how many blocks there are, or `None` if the
+    /// Tells the bytes of each block apart, and which are in strings; picks out the tokens and the brackets. `None` if the
     /// strings are not valid.
     #[inline(always)]
-    fn classify<S: Simd>(&mut self, simd: S, text: &[u8], masks: &mut Masks) -> Option<usize> {
+    fn classify<S: Simd>(&mut self, simd: S, text: &[u8], index: &mut Index) -> Option<Found> {
+        let rest = text.get(self.at..).unwrap_or_default();
+        let (whole, end) = rest[..rest.len().min(CHUNK_BLOCKS * BLOCK_BYTES)].as_chunks();
         let mut last = [b' '; BLOCK_BYTES];
+        last[..end.len()].copy_from_slice(end);
+        let blocks = whole.len() + usize::from(!end.is_empty());
         let (mut in_string, mut carried, mut at) = (self.in_string, self.escaped, self.at);
-        let mut blocks = 0;
-        while blocks < CHUNK_BLOCKS {
-            let rest = text.get(at..).unwrap_or_default();
-            let block = match rest.first_chunk() {
-                Some(block) => block,
-                None if rest.is_empty() => break,
-                None => {
-                    last[..rest.len()].copy_from_slice(rest);
-                    &last
-                }
-            };
+        let (mut scalar, mut blank, mut select) = (self.scalar, 0, Select::default());
+        for (block, slot) in index.masks.iter_mut().enumerate().take(blocks) {
+            let block = whole.get(block).unwrap_or(&last);
             let class = simd.classify(block);
             let (mut quote, mut space, mut escaped) = (class.quote, class.space, 0);
             if class.backslash | carried != 0 {
@@ -126,140 +133,74 @@ impl Grammar {
                 return None;
             }
             if class.odd != 0 || self.unchecked != usize::MAX {
-                space |= self.odd(class.odd, string, block, text, at)?;
+                let high = simd.high(block);
+                let control = class.odd & !high;
+                if control != 0 {
+                    space |= control_blanks(control, string, block)?;
+                }
+                if high != 0 {
+                    self.unchecked = self.unchecked.min(at);
+                } else if !self.utf8(text, at) {
+                    return None;
+                }
             }
-            masks.quote[blocks] = quote;
-            masks.backslash[blocks] = class.backslash;
-            masks.string[blocks] = string;
-            masks.space[blocks] = space;
-            masks.colon[blocks] = class.colon;
-            masks.comma[blocks] = class.comma;
-            masks.operator[blocks] = class.operator;
-            masks.brackets[blocks] = (class.operator ^ class.colon ^ class.comma) & !(string | quote);
-            blocks += 1;
+            let masks;
+            (masks, scalar) = Masks::new(&class, quote, string, space, scalar);
+            blank |= masks.blank;
+            let tokens = select.next(&masks, &class, space);
+            index.tokens.push(simd, tokens, at.wrapping_sub(BLOCK_BYTES));
+            index.brackets.push(simd, masks.bracket, at);
+            *slot = masks;
             at += BLOCK_BYTES;
         }
-        (self.in_string, self.escaped, self.at) = (in_string, carried, at);
-        Some(blocks)
+        index.tokens.push(simd, select.last(), at.wrapping_sub(BLOCK_BYTES));
+        (self.in_string, self.escaped, self.scalar, self.at) = (in_string, carried, scalar, at);
+        Some(Found { blocks, blanks: blank != 0 })
     }
 
-    /// Looks at the bytes that are not printable ASCII; returns the blanks among them. `None` if a string has a control
-    /// character, or text that just ended was not UTF-8.
-    #[inline(never)]
-    fn odd(&mut self, odd: u64, string: u64, block: &Block, text: &[u8], at: usize) -> Option<u64> {
-        let (mut rest, mut high, mut blanks) = (odd, 0, 0);
-        while rest != 0 {
-            let place = rest.trailing_zeros();
-            let bit = rest & rest.wrapping_neg();
-            rest ^= bit;
-            match block[place as usize] {
-                0x80.. => high |= bit,
-                _ if string & bit != 0 => return None,
-                b'\t' | b'\n' | b'\r' => blanks |= bit,
-                // Whatever it is, it will be a scalar that is none.
-                _ => {}
-            }
-        }
-        if high != 0 {
-            self.unchecked = self.unchecked.min(at);
-            return Some(blanks);
-        }
-        self.utf8(text, at).then_some(blanks)
-    }
-
-    /// Follows the brackets. Returns how many blocks the value takes of these, and where it ends if it does; `None` if a
-    /// bracket closes what is not open, or too many are open.
+    /// Follows the brackets of the chunk at `start`. `None` if one closes what is not open, or too many are open.
+    ///
+    /// Which bracket comes next is hard to guess: there is one branch, and that is taken once.
     #[inline(always)]
-    fn nest(
-        &mut self,
-        text: &[u8],
-        start: usize,
-        blocks: usize,
-        masks: &mut Masks,
-    ) -> Option<(usize, Option<usize>)> {
-        let mut object = if self.open & 1 == 0 { 0 } else { u64::MAX };
-        for block in 0..blocks.min(CHUNK_BLOCKS) {
-            masks.object[block] = object;
-            masks.open[block] = 0;
-            masks.empty[block] = 0;
-            let brackets = masks.brackets[block];
-            if brackets != 0 {
-                let nested = self.nest_block(brackets, text, start + block * BLOCK_BYTES, object)?;
-                object = if self.open & 1 == 0 { 0 } else { u64::MAX };
-                masks.object[block] = nested.object;
-                masks.open[block] = nested.open;
-                masks.empty[block] = nested.empty;
-                if self.depth == 0 {
-                    masks.cut(block, nested.valid);
-                    let end = start + block * BLOCK_BYTES + nested.valid.count_ones() as usize;
-                    return Some((block + 1, Some(end)));
-                }
-            }
-        }
-        Some((blocks, None))
-    }
-
-    /// Follows the brackets of the block at `start`, `object` saying what is open there.
-    #[inline(always)]
-    fn nest_block(&mut self, mut brackets: u64, text: &[u8], start: usize, object: u64) -> Option<Nested> {
-        let mut nested = Nested { object, open: 0, empty: 0, valid: u64::MAX };
-        while brackets != 0 {
-            let place = brackets.trailing_zeros();
-            let bit = brackets & brackets.wrapping_neg();
-            brackets ^= bit;
-            let at = start + place as usize;
+    fn nest(&mut self, text: &[u8], start: usize, index: &mut Index) -> Option<Nested> {
+        let (brackets, masks) = (index.brackets.all(), &mut index.masks);
+        let (mut depth, mut deepest, mut mismatched) = (self.depth, self.depth, 0);
+        let mut nested = Nested::Open;
+        for &at in brackets {
+            let at = at as usize;
             let bracket = *text.get(at)?;
-            if bracket & OPENS != 0 {
-                if self.depth == self.depth_max {
-                    return None;
-                }
-                self.depth += 1;
-                self.open = self.open << 1 | u128::from(bracket & BRACE != 0);
-                nested.open |= bit;
-            } else {
-                if self.depth == 0 || (self.open & 1 != 0) != (bracket & BRACE != 0) {
-                    return None;
-                }
-                self.depth -= 1;
-                self.open >>= 1;
-                if follows_opening(&text[..at]) {
-                    nested.empty |= bit;
-                }
-            }
-            let behind = u64::MAX << place << 1;
-            nested.object = if self.open & 1 != 0 { nested.object | behind } else { nested.object & !behind };
-            if self.depth == 0 {
-                nested.valid = !behind;
+            let (opens, object) = (bracket >> 1 & 1, bracket >> 5 & 1);
+            let (outer, level) = (depth, depth.wrapping_add(opens));
+            // Nothing but what was opened there is closed.
+            mismatched |= (opens ^ 1) & (self.open[usize::from(level)] ^ object);
+            self.open[usize::from(level)] = object;
+            depth = level.wrapping_add(opens).wrapping_sub(1);
+            deepest = deepest.max(depth);
+            let flips = self.open[usize::from(outer)] ^ self.open[usize::from(depth)];
+            let offset = at.wrapping_sub(start);
+            let (block, place) = (offset / BLOCK_BYTES % CHUNK_BLOCKS, offset % BLOCK_BYTES);
+            masks[block].open |= u64::from(opens) << place;
+            masks[block].flips |= u64::from(flips) << place;
+            if depth == 0 {
+                nested = Nested::Closed { at };
                 break;
             }
         }
-        Some(nested)
+        self.depth = depth;
+        (mismatched == 0 && deepest <= self.depth_max).then_some(nested)
     }
 
-    /// Checks that each key has its colon and each colon its key, and writes down the places. Returns the bytes that are
-    /// wrong.
+    /// Checks what follows what.
     #[inline(always)]
-    fn places<S: Simd>(
-        &mut self,
-        simd: S,
-        start: usize,
-        blocks: usize,
-        masks: &Masks,
-        chunk: &mut Chunk<'_>,
-    ) -> u64 {
-        let (mut in_key, mut wrong, mut escaped) = (self.in_key, 0, 0);
-        for block in 0..blocks.min(CHUNK_BLOCKS) {
-            // From each key's opening quote up to before the colon is nothing but the one string, and blanks. That no
-            // other string follows without a comma is known.
-            let key = simd.parity(masks.keys[block] | masks.colon[block]) ^ in_key;
-            in_key = spread(key);
-            wrong |= key & !(masks.string[block] | masks.quote[block] | masks.space[block]);
-            escaped |= key & masks.backslash[block];
-            chunk.push(simd, start + block * BLOCK_BYTES, masks.tokens[block]);
+    fn follow<S: Simd, const BLANKS: bool>(&mut self, simd: S, masks: &mut [Masks]) -> Follow {
+        let mut follow = self.follow;
+        follow.escaped = 0;
+        for masks in masks {
+            let from_brackets = simd.parity(masks.flips);
+            follow.next::<BLANKS>(masks, from_brackets);
         }
-        self.in_key = in_key;
-        chunk.has_escaped_keys(escaped != 0);
-        wrong
+        self.follow = follow;
+        follow
     }
 
     /// Is it UTF-8, from where that was not known up to `end`? Before and at `end` is ASCII: no character is cut.
@@ -267,6 +208,24 @@ impl Grammar {
         let from = std::mem::replace(&mut self.unchecked, usize::MAX);
         from == usize::MAX || utf8::is_valid(&text[from.min(end)..end])
     }
+}
+
+/// The blanks among the control characters in `control`; `None` if one is within a string.
+#[cold]
+fn control_blanks(mut control: u64, string: u64, block: &Block) -> Option<u64> {
+    let mut blanks = 0;
+    if control & string != 0 {
+        return None;
+    }
+    while control != 0 {
+        let bit = control & control.wrapping_neg();
+        // Whatever else it is, it will be a scalar that is none.
+        if matches!(block[control.trailing_zeros() as usize], b'\t' | b'\n' | b'\r') {
+            blanks |= bit;
+        }
+        control ^= bit;
+    }
+    Some(blanks)
 }
 
 /// Which bytes are escaped, every second one of a run of backslashes and what comes after an odd run; and 1 if the next
@@ -280,27 +239,19 @@ fn escapes(backslash: u64, carried: u64) -> (u64, u64) {
     (ends ^ (backslash | carried), (ends & backslash) >> 63)
 }
 
-/// The bit in which `{` and `[` differ from `}` and `]`.
-const OPENS: u8 = 0x02;
-/// The bit in which `{` and `}` differ from `[` and `]`.
-const BRACE: u8 = 0x20;
-
-/// What the brackets of a block say.
-struct Nested {
-    /// The bytes within an object. An opening bracket belongs to what is outside it, a closing one to what is inside.
-    object: u64,
-    /// The opening brackets.
-    open: u64,
-    /// The closing brackets of what is empty.
-    empty: u64,
-    /// The bytes up to where the whole value ends.
-    valid: u64,
+/// What the brackets of a chunk say.
+enum Nested {
+    /// The value goes on behind the chunk.
+    Open,
+    /// It ends with the bracket at this place.
+    Closed { at: usize },
 }
 
-/// Does the text end with an opening bracket and blanks?
-#[inline(always)]
-fn follows_opening(text: &[u8]) -> bool {
-    matches!(text.iter().rev().find(|&&b| !is_blank(b)), Some(b'{' | b'['))
+/// What a chunk has.
+struct Found {
+    blocks: usize,
+    /// There are blanks outside of strings.
+    blanks: bool,
 }
 
 fn is_blank(byte: u8) -> bool {

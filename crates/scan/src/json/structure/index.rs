@@ -1,11 +1,38 @@
 //! What is found in one chunk of text: the places a walk has to look at, and no others.
 
 use super::masks::{CHUNK_BLOCKS, Masks};
-use super::simd::{BLOCK_BYTES, Simd};
+use super::simd::{BLOCK_BYTES, Portable, Simd};
 
 /// A block may hold nothing but brackets; a key is left over from the chunk before; and places are written a block's
 /// worth at a time.
 const PLACES_MAX: usize = (CHUNK_BLOCKS + 1) * BLOCK_BYTES + 1;
+
+/// Places in the text, ascending.
+#[derive(Debug)]
+pub(super) struct Places {
+    places: Box<[u32; PLACES_MAX]>,
+    count: usize,
+}
+
+impl Places {
+    fn new() -> Places {
+        Places { places: Box::new([0; PLACES_MAX]), count: 0 }
+    }
+
+    /// Adds the places of the bits of the block at `base`.
+    #[inline(always)]
+    pub(super) fn push<S: Simd>(&mut self, simd: S, bits: u64, base: usize) {
+        if let Some(out) = self.places.get_mut(self.count..).and_then(|rest| rest.first_chunk_mut()) {
+            simd.places(bits, place(base), out);
+            self.count += bits.count_ones() as usize;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn all(&self) -> &[u32] {
+        &self.places[..self.count]
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -14,10 +41,12 @@ pub(super) struct Index {
     base: usize,
     /// How many blocks are indexed.
     blocks: usize,
-    masks: Box<Masks>,
-    /// Ascending: see [`Index::tokens`].
-    tokens: Box<[u32; PLACES_MAX]>,
-    found: usize,
+    pub(super) masks: Box<[Masks; CHUNK_BLOCKS]>,
+    /// See [`super::Structure::tokens`].
+    pub(super) tokens: Places,
+    pub(super) brackets: Places,
+    /// How many tokens are left over from the chunk before: 0 or 1.
+    left_over: usize,
     escaped_keys: bool,
     /// The last chunk ended within this key: it belongs to the next one.
     deferred: Option<u32>,
@@ -28,9 +57,10 @@ impl Index {
         Index {
             base: 0,
             blocks: 0,
-            masks: Box::new(Masks::new()),
-            tokens: Box::new([0; PLACES_MAX]),
-            found: 0,
+            masks: Box::new([Masks::default(); CHUNK_BLOCKS]),
+            tokens: Places::new(),
+            brackets: Places::new(),
+            left_over: 0,
             escaped_keys: false,
             deferred: None,
         }
@@ -38,41 +68,78 @@ impl Index {
 
     /// For another text.
     pub(super) fn clear(&mut self) {
-        self.masks.clear();
         self.deferred = None;
         self.escaped_keys = false;
-        self.found = 0;
+        self.tokens.count = 0;
         self.blocks = 0;
     }
 
     /// Begins the chunk at `base`.
     #[inline(always)]
-    pub(super) fn begin(&mut self, base: usize) -> (&mut Masks, Chunk<'_>) {
+    pub(super) fn begin(&mut self, base: usize) {
         self.base = base;
         self.blocks = 0;
-        self.found = 0;
         match self.deferred.take() {
             // With what is known of it so far: `escaped_keys` stays.
             Some(key) => {
-                self.tokens[0] = key;
-                self.found = 1;
+                self.tokens.places[0] = key;
+                self.left_over = 1;
             }
-            None => self.escaped_keys = false,
+            None => {
+                self.escaped_keys = false;
+                self.left_over = 0;
+            }
         }
-        let chunk = Chunk {
-            blocks: &mut self.blocks,
-            tokens: &mut self.tokens,
-            found: self.found,
-            result: &mut self.found,
-            escaped_keys: &mut self.escaped_keys,
-            deferred: &mut self.deferred,
-        };
-        (&mut self.masks, chunk)
+        self.tokens.count = self.left_over;
+        self.brackets.count = 0;
     }
 
-    /// Every bracket, the opening quote of every key, and the first byte of every number and literal.
+    /// Ends a chunk of so many blocks. A key that is still open is left for the next chunk.
+    #[inline(always)]
+    pub(super) fn end(&mut self, blocks: usize, all_keys: bool, escaped_keys: bool, within_key: bool) {
+        self.blocks = blocks;
+        self.escaped_keys |= escaped_keys;
+        if all_keys || self.escaped_keys {
+            self.list_all();
+        }
+        if within_key {
+            self.defer_last_key();
+        }
+    }
+
+    /// Writes down the tokens once more, and every key.
+    #[inline(never)]
+    fn list_all(&mut self) {
+        self.tokens.count = self.left_over;
+        for (block, masks) in self.masks.iter().enumerate().take(self.blocks) {
+            let tokens = (masks.bracket | masks.keys | masks.unusual) & masks.valid;
+            self.tokens.push(Portable, tokens, self.base + block * BLOCK_BYTES);
+        }
+    }
+
+    #[cold]
+    fn defer_last_key(&mut self) {
+        let masks = self.masks.iter().enumerate().take(self.blocks);
+        if let Some((block, masks)) = masks.rev().find(|(_, masks)| masks.keys != 0) {
+            let at = self.base + block * BLOCK_BYTES + masks.keys.ilog2() as usize;
+            self.deferred = Some(place(at));
+            // Nothing stands behind it.
+            if self.tokens().last() == self.deferred.as_ref() {
+                self.tokens.count -= 1;
+            }
+        }
+    }
+
+    /// Forgets the tokens behind the place `last`.
+    pub(super) fn truncate(&mut self, last: usize) {
+        while self.tokens().last().is_some_and(|&at| at as usize > last) {
+            self.tokens.count -= 1;
+        }
+    }
+
+    /// See [`super::Structure::tokens`].
     pub(super) fn tokens(&self) -> &[u32] {
-        &self.tokens[..self.found]
+        self.tokens.all()
     }
 
     /// Some key of the chunk has an escape.
@@ -89,8 +156,13 @@ impl Index {
         if block >= self.blocks {
             return None;
         }
-        let (quotes, backslashes) =
-            (*self.masks.quote.get(block)? >> within, *self.masks.backslash.get(block)? >> within);
+        // The bytes up to the end of the block, and as many of the next one as make it 64 again. Behind the last block
+        // no string is open.
+        let (masks, next) = (self.masks.get(block)?, self.masks.get(block + 1));
+        let (next_quotes, next_backslashes) = next.map_or((0, 0), |next| (next.quote, next.backslash));
+        let ahead = |bits: u64, next: u64| bits >> within | next << 1 << (BLOCK_BYTES - 1 - within);
+        let quotes = ahead(masks.quote, next_quotes);
+        let backslashes = ahead(masks.backslash, next_backslashes);
         if quotes != 0 {
             let before = quotes ^ (quotes - 1);
             return Some((from + quotes.trailing_zeros() as usize, backslashes & before != 0));
@@ -105,9 +177,8 @@ impl Index {
     }
 
     fn string_over_blocks(&self, first: usize, mut backslash: bool) -> Option<(usize, bool)> {
-        let blocks =
-            self.masks.quote.iter().zip(&self.masks.backslash).enumerate().take(self.blocks).skip(first);
-        for (block, (&quotes, &backslashes)) in blocks {
+        for (block, masks) in self.masks.iter().enumerate().take(self.blocks).skip(first) {
+            let (quotes, backslashes) = (masks.quote, masks.backslash);
             if quotes != 0 {
                 backslash |= backslashes & (quotes ^ (quotes - 1)) != 0;
                 return Some((self.base + block * BLOCK_BYTES + quotes.trailing_zeros() as usize, backslash));
@@ -118,44 +189,9 @@ impl Index {
     }
 }
 
-/// A chunk that is being indexed.
-pub(super) struct Chunk<'a> {
-    blocks: &'a mut usize,
-    tokens: &'a mut [u32; PLACES_MAX],
-    /// Kept here while it changes, so that it stays in a register.
-    found: usize,
-    result: &'a mut usize,
-    escaped_keys: &'a mut bool,
-    deferred: &'a mut Option<u32>,
-}
-
-impl Chunk<'_> {
-    /// Adds the places in the block at `base`.
-    #[inline(always)]
-    pub(super) fn push<S: Simd>(&mut self, simd: S, base: usize, tokens: u64) {
-        if let Some(out) = self.tokens.get_mut(self.found..).and_then(|rest| rest.first_chunk_mut()) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a text is at most 1 GiB: the limits see to that"
-            )]
-            simd.places(tokens, base as u32, out);
-            self.found += tokens.count_ones() as usize;
-        }
-    }
-
-    /// Notes that some key has an escape.
-    pub(super) fn has_escaped_keys(&mut self, some: bool) {
-        *self.escaped_keys |= some;
-    }
-
-    /// Ends the chunk. A key that is still open is the last one found; it is left for the next chunk.
-    #[inline(always)]
-    pub(super) fn end(self, blocks: usize, within_key: bool) {
-        *self.blocks = blocks;
-        *self.result = self.found;
-        if within_key && self.found > 0 {
-            *self.result -= 1;
-            *self.deferred = Some(self.tokens[self.found - 1]);
-        }
-    }
+#[inline(always)]
+fn place(at: usize) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a text is at most 1 GiB: the limits see to that")]
+    let place = at as u32;
+    place
 }

@@ -2,8 +2,8 @@
 //!
 //! A parser that looks at token after token spends most of its time on guessing wrong what comes next. Here 64 bytes
 //! become a few masks ([`simd`]), the grammar is checked on the masks ([`grammar`]), and only the places that matter
-//! are written down ([`index`]): brackets, keys, numbers and literals. Strings that are values, colons and commas never
-//! are: they cost nothing beside the bytes they take.
+//! are written down ([`index`]): brackets, keys that may be of interest, and what may or may not be a number or literal.
+//! Strings, plain numbers, colons, commas and nearly all keys are not: they cost nothing beside the bytes they take.
 //!
 //! The CPU is asked once which [`Level`] it has; the grammar is written once and compiled for each.
 
@@ -96,7 +96,7 @@ pub(super) enum More {
     No,
 }
 
-/// The text is not a valid object or array, save that its numbers and literals were not looked at.
+/// The text is not a valid object or array, save that what may be a number or literal was not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotValid;
 
@@ -111,12 +111,13 @@ pub(super) struct Structure {
 
 impl Structure {
     pub(super) fn new(level: Level, depth_max: usize) -> Structure {
-        Structure { level, grammar: Grammar::new(0, depth_max), index: Index::new(), depth_max }
+        Structure { level, grammar: Grammar::new(0, depth_max, false), index: Index::new(), depth_max }
     }
 
-    /// Begins with the object or array at `start`.
-    pub(super) fn begin(&mut self, start: usize) {
-        self.grammar = Grammar::new(start, self.depth_max);
+    /// Begins with the object or array at `start`. Unless all keys are asked for, most that are no name of an event's
+    /// fields are left out.
+    pub(super) fn begin(&mut self, start: usize, all_keys: bool) {
+        self.grammar = Grammar::new(start, self.depth_max, all_keys);
         self.index.clear();
     }
 
@@ -139,14 +140,14 @@ impl Structure {
         }
     }
 
-    /// Every bracket, the opening quote of every key, and the first byte of every number and literal, in the chunk read
-    /// last.
+    /// In the chunk read last: every bracket, the opening quotes of keys and of a few other strings, and a byte of each
+    /// number or literal that is not known to be one.
     #[inline]
     pub(super) fn tokens(&self) -> &[u32] {
         self.index.tokens()
     }
 
-    /// Some key of the chunk read last is written with escapes.
+    /// Some key of the chunk read last is written with escapes. Then no key is left out, and no other string is there.
     #[inline]
     pub(super) fn has_escaped_keys(&self) -> bool {
         self.index.has_escaped_keys()

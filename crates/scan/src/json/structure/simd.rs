@@ -21,8 +21,14 @@ pub(super) struct Classes {
     pub(super) colon: u64,
     /// `,`
     pub(super) comma: u64,
-    /// `:`, `,` and the brackets
-    pub(super) operator: u64,
+    /// `{`, `[`, `]` and `}`
+    pub(super) bracket: u64,
+    /// `0` to `9`
+    pub(super) digit: u64,
+    /// `0` and `.`
+    pub(super) mark: u64,
+    /// What the second letter of a name is that is looked for, and perhaps anything else: one of `vroiud`.
+    pub(super) letter: u64,
     /// Not printable ASCII: below 0x20, or above 0x7f.
     pub(super) odd: u64,
 }
@@ -34,6 +40,9 @@ pub(super) type Out = [u32; BLOCK_BYTES];
 pub(super) trait Simd: Copy {
     /// Tells the bytes of a block apart.
     fn classify(self, block: &Block) -> Classes;
+
+    /// The bytes above 0x7f.
+    fn high(self, block: &Block) -> u64;
 
     /// Each bit becomes the parity of itself and all below it.
     fn parity(self, bits: u64) -> u64;
@@ -47,23 +56,26 @@ pub(super) trait Simd: Copy {
 
 /// [`Simd::places`], one by one.
 ///
-/// How many bits there are is hard to predict, and a wrong guess costs as much as twenty places: the first four are
-/// written whether they are there or not.
+/// How many bits there are is hard to predict, and a wrong guess costs as much as twenty places: the first three are
+/// written whether they are there or not. (Four would be made one vector, at many times the work.)
 #[inline(always)]
 pub(super) fn places(mut bits: u64, base: u32, out: &mut Out) {
+    const MOST: usize = 3;
     let count = bits.count_ones() as usize;
-    let mut write = |places: &mut [u32]| {
-        for place in places {
-            *place = base.wrapping_add(bits.trailing_zeros());
-            bits &= bits.wrapping_sub(1);
-        }
-    };
-    write(&mut out[..4]);
-    if count > 4 {
-        write(&mut out[4..8]);
-        if count > 8 {
-            write(&mut out[8..count]);
-        }
+    for place in &mut out[..MOST] {
+        *place = base.wrapping_add(bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+    }
+    if count > MOST {
+        more_places(bits, base, &mut out[MOST..count]);
+    }
+}
+
+#[inline(never)]
+fn more_places(mut bits: u64, base: u32, out: &mut [u32]) {
+    for place in out {
+        *place = base.wrapping_add(bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
     }
 }
 
@@ -74,25 +86,31 @@ pub(super) struct Portable;
 impl Simd for Portable {
     #[inline(always)]
     fn classify(self, block: &Block) -> Classes {
-        let mut classes = Classes::default();
+        let mut classes = Classes { letter: u64::MAX, ..Classes::default() };
         for (i, word) in block.as_chunks::<8>().0.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
             let shift = 8 * i;
-            let colon = equal(word, b':');
-            let comma = equal(word, b',');
             // What `{` and `[`, and `}` and `]`, differ in.
             let folded = word | lanes(0x20);
             let brackets = equal(folded, b'{') | equal(folded, b'}');
             classes.quote |= gather(equal(word, b'"')) << shift;
             classes.backslash |= gather(equal(word, b'\\')) << shift;
             classes.space |= gather(equal(word, b' ')) << shift;
-            classes.colon |= gather(colon) << shift;
-            classes.comma |= gather(comma) << shift;
-            classes.operator |= gather(colon | comma | brackets) << shift;
+            classes.colon |= gather(equal(word, b':')) << shift;
+            classes.comma |= gather(equal(word, b',')) << shift;
+            classes.bracket |= gather(brackets) << shift;
+            classes.digit |= gather(digit(word)) << shift;
+            classes.mark |= gather(equal(word, b'0') | equal(word, b'.')) << shift;
             // A byte below 0x20 has none of its upper three bits set.
             classes.odd |= gather(word | !(word << 1 | word << 2)) << shift;
         }
         classes
+    }
+
+    #[inline(always)]
+    fn high(self, block: &Block) -> u64 {
+        let words = block.as_chunks::<8>().0.iter().enumerate();
+        words.fold(0, |high, (i, word)| high | gather(u64::from_le_bytes(*word)) << (8 * i))
     }
 
     #[inline(always)]
@@ -128,6 +146,14 @@ fn equal(word: u64, byte: u8) -> u64 {
     !any
 }
 
+/// The bytes of `word` that are digits, likewise.
+#[inline(always)]
+fn digit(word: u64) -> u64 {
+    let value = word ^ lanes(0x30);
+    // Above 9 the highest bit is set, by the addition or before it.
+    !(((value & lanes(0x7f)) + lanes(0x76)) | value)
+}
+
 /// The highest bit of each byte, as eight bits.
 #[inline(always)]
 fn gather(word: u64) -> u64 {
@@ -148,7 +174,10 @@ pub(super) mod tests {
             space: mask(&|b| b == b' '),
             colon: mask(&|b| b == b':'),
             comma: mask(&|b| b == b','),
-            operator: mask(&|b| b"{}[]:,".contains(&b)),
+            bracket: mask(&|b| b"{}[]".contains(&b)),
+            digit: mask(&|b| b.is_ascii_digit()),
+            mark: mask(&|b| b"0.".contains(&b)),
+            letter: mask(&|b| b"vroiud".contains(&b)),
             odd: mask(&|b| !(0x20..0x80).contains(&b)),
         }
     }
@@ -161,7 +190,14 @@ pub(super) mod tests {
                 block[shift] = byte;
                 block[(shift + 1) % 64] = byte.wrapping_add(1);
                 block[(shift + 7) % 64] = byte ^ 0x20;
-                assert_eq!(simd.classify(&block), slowly(&block), "{byte:#x} at {shift}");
+                let mut want = slowly(&block);
+                let found = simd.classify(&block);
+                if found.letter == u64::MAX {
+                    want.letter = u64::MAX;
+                }
+                assert_eq!(found, want, "{byte:#x} at {shift}");
+                let high = (0..64).fold(0u64, |high, i| high | u64::from(block[i] > 0x7f) << i);
+                assert_eq!(simd.high(&block), high, "{byte:#x} at {shift}");
             }
         }
         for bits in [0, 1, 1 << 63, u64::MAX, 0x0123_4567_89ab_cdef, 0x8000_0001_0000_0100] {

@@ -22,6 +22,12 @@ impl Simd for Sse2 {
     }
 
     #[inline(always)]
+    fn high(self, block: &Block) -> u64 {
+        // SAFETY: as above.
+        unsafe { high_sse2(block) }
+    }
+
+    #[inline(always)]
     fn parity(self, bits: u64) -> u64 {
         Portable.parity(bits)
     }
@@ -58,6 +64,12 @@ impl Simd for Avx2 {
     fn classify(self, block: &Block) -> Classes {
         // SAFETY: `self` proves the features.
         unsafe { classify_avx2(block) }
+    }
+
+    #[inline(always)]
+    fn high(self, block: &Block) -> u64 {
+        // SAFETY: as above.
+        unsafe { high_avx2(block) }
     }
 
     #[inline(always)]
@@ -104,6 +116,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn high(self, block: &Block) -> u64 {
+        // SAFETY: as above.
+        unsafe { high_avx512(block) }
+    }
+
+    #[inline(always)]
     fn parity(self, bits: u64) -> u64 {
         // SAFETY: `self` proves the features.
         unsafe { parity(bits) }
@@ -133,33 +151,66 @@ fn parity(bits: u64) -> u64 {
     _mm_cvtsi128_si64(product).cast_unsigned()
 }
 
+/// Moves `0` to the lowest signed number.
+const TO_LOWEST: i8 = i8::MIN.wrapping_sub(b'0'.cast_signed());
+
 #[inline]
 #[target_feature(enable = "sse2")]
 fn classify_sse2(block: &Block) -> Classes {
     let parts = block.as_chunks::<16>().0;
-    let mut classes = Classes::default();
+    // Telling the letters apart would cost more than looking at a few more keys.
+    let mut classes = Classes { letter: u64::MAX, ..Classes::default() };
     let (colon, comma) = (_mm_set1_epi8(b':'.cast_signed()), _mm_set1_epi8(b','.cast_signed()));
     let (open, close) = (_mm_set1_epi8(b'{'.cast_signed()), _mm_set1_epi8(b'}'.cast_signed()));
     let (quote, backslash) = (_mm_set1_epi8(b'"'.cast_signed()), _mm_set1_epi8(b'\\'.cast_signed()));
     let space = _mm_set1_epi8(b' '.cast_signed());
+    let (zero, point) = (_mm_set1_epi8(b'0'.cast_signed()), _mm_set1_epi8(b'.'.cast_signed()));
     for (i, part) in parts.iter().enumerate() {
         // SAFETY: a part is 16 bytes, and the load needs no alignment.
         let bytes = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
         let bits = |v: __m128i| u64::from(_mm_movemask_epi8(v).cast_unsigned()) << (16 * i);
-        let (is_colon, is_comma) = (_mm_cmpeq_epi8(bytes, colon), _mm_cmpeq_epi8(bytes, comma));
         // What `{` and `[`, and `}` and `]`, differ in.
         let folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
         let bracket = _mm_or_si128(_mm_cmpeq_epi8(folded, open), _mm_cmpeq_epi8(folded, close));
         classes.quote |= bits(_mm_cmpeq_epi8(bytes, quote));
         classes.backslash |= bits(_mm_cmpeq_epi8(bytes, backslash));
         classes.space |= bits(_mm_cmpeq_epi8(bytes, space));
-        classes.colon |= bits(is_colon);
-        classes.comma |= bits(is_comma);
-        classes.operator |= bits(_mm_or_si128(_mm_or_si128(is_colon, is_comma), bracket));
+        classes.colon |= bits(_mm_cmpeq_epi8(bytes, colon));
+        classes.comma |= bits(_mm_cmpeq_epi8(bytes, comma));
+        classes.bracket |= bits(bracket);
+        // The digits are moved to the lowest ten of all signed numbers.
+        let moved = _mm_add_epi8(bytes, _mm_set1_epi8(TO_LOWEST));
+        classes.digit |= bits(_mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + 10)));
+        classes.mark |= bits(_mm_or_si128(_mm_cmpeq_epi8(bytes, zero), _mm_cmpeq_epi8(bytes, point)));
         // As signed numbers, the bytes above 0x7f are below 0.
         classes.odd |= bits(_mm_cmplt_epi8(bytes, space));
     }
     classes
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn high_sse2(block: &Block) -> u64 {
+    block.as_chunks::<16>().0.iter().enumerate().fold(0, |high, (i, part)| {
+        // SAFETY: a part is 16 bytes, and the load needs no alignment.
+        let bytes = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+        high | u64::from(_mm_movemask_epi8(bytes).cast_unsigned()) << (16 * i)
+    })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn high_avx2(block: &Block) -> u64 {
+    let (low, high) = load_avx2(block);
+    let bits = |v: __m256i| u64::from(_mm256_movemask_epi8(v).cast_unsigned());
+    bits(low) | bits(high) << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn high_avx512(block: &Block) -> u64 {
+    // SAFETY: a block is 64 bytes, and the load needs no alignment.
+    _mm512_movepi8_mask(unsafe { _mm512_loadu_si512(block.as_ptr().cast()) })
 }
 
 #[inline]
@@ -177,35 +228,61 @@ fn classify_avx2(block: &Block) -> Classes {
     };
     // As signed numbers, the bytes above 0x7f are below 0.
     let odd = |v: __m256i| _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v);
-    // The operator whose lower four bits a byte has, if any; brackets as braces. The shuffle gives 0 for bytes above
-    // 0x7f, which none is.
-    let operators = _mm256_broadcastsi128_si256(operators());
+    // The bracket or mark whose lower four bits a byte has, if any; brackets as braces.
+    let (braces, marks) = (_mm256_broadcastsi128_si256(braces()), _mm256_broadcastsi128_si256(marks()));
     let fold = _mm256_set1_epi8(0x20);
-    let operator =
-        |v: __m256i| _mm256_cmpeq_epi8(_mm256_or_si256(v, fold), _mm256_shuffle_epi8(operators, v));
-    let odd = bits(odd(low), odd(high));
+    let bracket = |v: __m256i| _mm256_cmpeq_epi8(_mm256_or_si256(v, fold), _mm256_shuffle_epi8(braces, v));
+    let mark = |v: __m256i| _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(marks, v));
+    let letters = _mm256_broadcastsi128_si256(letters());
+    let letter = |v: __m256i| _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(letters, v));
+    // The digits are moved to the lowest ten of all signed numbers.
+    let digit = |v: __m256i| {
+        let moved = _mm256_add_epi8(v, _mm256_set1_epi8(TO_LOWEST));
+        _mm256_cmpgt_epi8(_mm256_set1_epi8(i8::MIN + 10), moved)
+    };
     Classes {
         quote: equal(low, high, b'"'),
         backslash: equal(low, high, b'\\'),
         space: equal(low, high, b' '),
         colon: equal(low, high, b':'),
         comma: equal(low, high, b','),
-        // With 0x20 set, some control characters look like an operator.
-        operator: bits(operator(low), operator(high)) & !odd,
-        odd,
+        bracket: bits(bracket(low), bracket(high)),
+        digit: bits(digit(low), digit(high)),
+        mark: bits(mark(low), mark(high)),
+        letter: bits(letter(low), letter(high)),
+        odd: bits(odd(low), odd(high)),
     }
 }
 
-/// For each value of the lower four bits, the operator that has it.
+/// For each value of the lower four bits, the brace that has it; 0, which no byte with 0x20 set is, stands for none.
 #[inline]
 #[target_feature(enable = "sse2")]
-fn operators() -> __m128i {
-    const COLON: i8 = b':'.cast_signed();
+fn braces() -> __m128i {
     const OPEN: i8 = b'{'.cast_signed();
-    const COMMA: i8 = b','.cast_signed();
     const CLOSE: i8 = b'}'.cast_signed();
-    // 0 stands for none. It is not equal to a byte with 0x20 set.
-    _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, COLON, OPEN, COMMA, CLOSE, 0, 0)
+    _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OPEN, 0, CLOSE, 0, 0)
+}
+
+/// The same for `0` and `.`; 1, which has other lower bits wherever it stands, stands for none. For bytes above 0x7f the
+/// shuffle gives 0, which none is.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn marks() -> __m128i {
+    const ZERO: i8 = b'0'.cast_signed();
+    const POINT: i8 = b'.'.cast_signed();
+    _mm_setr_epi8(ZERO, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, POINT, 1)
+}
+
+/// The same for `vroiud`.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn letters() -> __m128i {
+    const fn at(letter: u8) -> i8 {
+        letter.cast_signed()
+    }
+    let (r, d, u) = (at(b'r'), at(b'd'), at(b'u'));
+    let (v, i, o) = (at(b'v'), at(b'i'), at(b'o'));
+    _mm_setr_epi8(1, 0, r, 0, d, u, v, 0, 0, i, 0, 0, 0, 0, 0, o)
 }
 
 #[inline]
@@ -226,18 +303,23 @@ fn classify_avx512(block: &Block) -> Classes {
     let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
     let equal =
         |bytes: __m512i, byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte.cast_signed()));
-    let operators = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(operators()), bytes);
-    // As signed numbers, the bytes above 0x7f are below 0.
-    let odd = _mm512_cmplt_epi8_mask(bytes, _mm512_set1_epi8(0x20));
+    let (braces, marks) = (_mm512_broadcast_i32x4(braces()), _mm512_broadcast_i32x4(marks()));
+    let braces = _mm512_shuffle_epi8(braces, bytes);
+    let letters = _mm512_broadcast_i32x4(letters());
+    let value = _mm512_sub_epi8(bytes, _mm512_set1_epi8(b'0'.cast_signed()));
     Classes {
         quote: equal(bytes, b'"'),
         backslash: equal(bytes, b'\\'),
         space: equal(bytes, b' '),
         colon: equal(bytes, b':'),
         comma: equal(bytes, b','),
-        // With 0x20 set, some control characters look like an operator.
-        operator: _mm512_cmpeq_epi8_mask(_mm512_or_si512(bytes, _mm512_set1_epi8(0x20)), operators) & !odd,
-        odd,
+        // Brackets as braces.
+        bracket: _mm512_cmpeq_epi8_mask(_mm512_or_si512(bytes, _mm512_set1_epi8(0x20)), braces),
+        digit: _mm512_cmplt_epu8_mask(value, _mm512_set1_epi8(10)),
+        mark: _mm512_cmpeq_epi8_mask(bytes, _mm512_shuffle_epi8(marks, bytes)),
+        letter: _mm512_cmpeq_epi8_mask(bytes, _mm512_shuffle_epi8(letters, bytes)),
+        // As signed numbers, the bytes above 0x7f are below 0.
+        odd: _mm512_cmplt_epi8_mask(bytes, _mm512_set1_epi8(0x20)),
     }
 }
 
