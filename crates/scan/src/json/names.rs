@@ -184,6 +184,7 @@ const fn place(first: u64, factor: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::structure::{Level, Structure};
 
     #[test]
     fn names_are_found_whole_and_nothing_else_is() {
@@ -249,6 +250,29 @@ mod tests {
                 assert_eq!(names.named(name.as_bytes()).is_some(), known.contains(&name), "{name}");
             }
             assert_eq!(names.named(b"time\":1"), None);
+        }
+    }
+
+    /// The structure leaves out most keys by their length and second letter: never one of these.
+    #[test]
+    fn names_of_events_are_listed_wherever_they_stand() {
+        for level in Level::all() {
+            let mut structure = Structure::new(level, 16);
+            for (names, pad) in
+                [&EVENT, &PROPERTIES].into_iter().flat_map(|n| (0..140).map(move |pad| (n, pad)))
+            {
+                for whole in names.names.iter().filter(|whole| whole.len > 0) {
+                    let bytes = whole.bytes.to_le_bytes();
+                    let name = std::str::from_utf8(&bytes[1..whole.len - 1]).unwrap();
+                    for (before, behind) in [("", ""), (" ", ""), ("", " "), ("\n", "\t")] {
+                        let text = format!("{{{0:1$}\"{name}\"{before}:{behind}1}}", "", pad);
+                        structure.begin(0, false);
+                        structure.next(text.as_bytes()).unwrap();
+                        let at = u32::try_from(pad + 1).unwrap();
+                        assert!(structure.tokens().contains(&at), "{level}: {text:?}");
+                    }
+                }
+            }
         }
     }
 }

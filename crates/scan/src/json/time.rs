@@ -27,6 +27,17 @@ pub(super) fn millis(number: &[u8]) -> Option<i64> {
 /// Seconds below 10^11 with up to three decimals: nearly all there are. A double of so few digits, a thousand times as
 /// much and rounded, says the same.
 fn seconds(number: &[u8]) -> Option<i64> {
+    // Those of today have ten digits before the point, and most three behind it.
+    if let [ten @ .., b'.', a, b, c] = number
+        && let Some((first, [d, e])) = ten.split_first_chunk::<8>()
+    {
+        let rest = [d, e, a, b, c].map(|digit| digit.wrapping_sub(b'0'));
+        let whole = eight_digits(*first)?;
+        return rest
+            .iter()
+            .all(|&digit| digit < 10)
+            .then(|| rest.iter().fold(whole, |n, &digit| n * 10 + i64::from(digit)));
+    }
     let point = number.iter().rposition(|&b| b == b'.').filter(|&point| (1..=11).contains(&point))?;
     let (whole, decimals) = (&number[..point], &number[point + 1..]);
     let digits = |digits: &[u8], from: i64| {
@@ -34,6 +45,20 @@ fn seconds(number: &[u8]) -> Option<i64> {
     };
     let scale = [0, 100, 10, 1].get(decimals.len()).filter(|&&scale| scale > 0)?;
     Some(digits(decimals, digits(whole, 0)?)? * scale)
+}
+
+/// The number of eight digits, if they are.
+fn eight_digits(digits: [u8; 8]) -> Option<i64> {
+    const LANES: u64 = 0x0101_0101_0101_0101;
+    let digits = u64::from_le_bytes(digits) ^ (LANES * 0x30);
+    if (digits.wrapping_add(LANES * 0x76) | digits) & (LANES * 0x80) != 0 {
+        return None;
+    }
+    // Two digits become one number, then four, then eight; the first is the lowest byte.
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let eight = (fours * 10_000 + (fours >> 32)) & 0xffff_ffff;
+    Some(eight.cast_signed())
 }
 
 /// A number that is plainly an integer, without going through a double.
@@ -61,6 +86,8 @@ mod tests {
             ("1760000000123", Some(1_760_000_000_123)),
             ("1795312120.1215115", Some(1_795_312_120_122)),
             ("1795312120.121", Some(1_795_312_120_121)),
+            ("0000000009.999", Some(9_999)),
+            ("9999999999.999", Some(9_999_999_999_999)),
             ("1795312120.5", Some(1_795_312_120_500)),
             ("1795312120.25", Some(1_795_312_120_250)),
             ("1795312120.0005", Some(1_795_312_120_001)),
