@@ -148,7 +148,7 @@ impl Names {
     }
 
     /// The name that a text of these sixteen bytes begins with, quotes included; and its length with them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, key: u128) -> Option<(Name, usize)> {
         #[expect(clippy::cast_possible_truncation, reason = "the first bytes are meant")]
         let entry = &self.table[place(key as u64, self.factor)];

@@ -29,11 +29,13 @@ pub(super) fn read(
     if job.dialect.is_strict() {
         read_by::<true>(job, range, structure, sink, scratch)
     } else {
-        read_by::<false>(job, range, structure, sink, scratch)
+        // What nearly all text takes is compiled for each kind of CPU.
+        structure.level().run(|| read_by::<false>(job, range, structure, sink, scratch))
     }
 }
 
 /// The same, with what strict rules count if they are in force.
+#[inline(always)]
 fn read_by<const STRICT: bool>(
     job: &Job<'_>,
     range: Range<usize>,
@@ -110,6 +112,7 @@ struct Property {
 }
 
 impl<const STRICT: bool> Records<'_, STRICT> {
+    #[inline(always)]
     fn chunk(&mut self, structure: &Structure) -> Result<(), NotValid> {
         if let Some((slot, start)) = self.open {
             self.close_string(slot, start, structure);
@@ -149,7 +152,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
     }
 
     /// The key at `at`, which begins with the bytes `first`.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, at: usize, first: u64, structure: &Structure) {
         if STRICT && self.level == PROPERTIES {
             self.facts.count += usize::from(self.in_properties);
@@ -174,7 +177,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
     }
 
     /// Notes the value of a key; `behind` is the place behind the key. Where there is no colon, it was none.
-    #[inline]
+    #[inline(always)]
     fn named(&mut self, name: Name, behind: usize, structure: &Structure) {
         let start = match self.text.get(behind..behind + 2) {
             Some(&[b':', first]) if first > b' ' => behind + 1,
@@ -202,7 +205,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
     }
 
     /// Notes the string that starts at `start`.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, slot: Slot, start: usize, structure: &Structure) {
         match structure.string(start + 1) {
             Some((end, escaped)) => self.facts.set(slot, Value::new(Kind::String, start, end + 1, escaped)),
@@ -220,7 +223,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn opened(&mut self, at: usize) -> Result<(), NotValid> {
         match self.level {
             0 => {
@@ -251,7 +254,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn closed(&mut self, at: usize) -> Result<(), NotValid> {
         if self.level == 0 {
             // The end of the array around the records.
@@ -299,7 +302,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
 }
 
 /// The eight bytes at `at`; zeros behind the end of the text.
-#[inline]
+#[inline(always)]
 fn eight(text: &[u8], at: usize) -> u64 {
     match text.get(at..).and_then(|rest| rest.first_chunk()) {
         Some(bytes) => u64::from_le_bytes(*bytes),
@@ -309,7 +312,7 @@ fn eight(text: &[u8], at: usize) -> u64 {
 }
 
 /// The sixteen bytes at `at`; zeros behind the end of the text.
-#[inline]
+#[inline(always)]
 fn sixteen(text: &[u8], at: usize) -> u128 {
     let rest = text.get(at..).unwrap_or_default();
     match rest.first_chunk() {

@@ -149,7 +149,7 @@ impl Index {
 
     /// Where the string that is open at `from` ends, and whether there is a backslash in it; `None` if it ends behind the
     /// chunk.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&self, from: usize) -> Option<(usize, bool)> {
         let Some(offset) = from.checked_sub(self.base) else { return self.string_begun_before() };
         let (block, within) = (offset / BLOCK_BYTES, offset % BLOCK_BYTES);
@@ -176,6 +176,7 @@ impl Index {
         self.string_over_blocks(0, true)
     }
 
+    #[inline(never)]
     fn string_over_blocks(&self, first: usize, mut backslash: bool) -> Option<(usize, bool)> {
         for (block, masks) in self.masks.iter().enumerate().take(self.blocks).skip(first) {
             let (quotes, backslashes) = (masks.quote, masks.backslash);

@@ -60,6 +60,18 @@ impl Level {
         Level::all().next().unwrap_or(Level(Kind::Portable(Portable)))
     }
 
+    /// Calls `f`; what is inlined into it is compiled for this CPU.
+    #[inline(always)]
+    pub(super) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(simd) => simd.run(f),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(simd) => simd.run(f),
+            _ => f(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable(_) => "portable",
@@ -114,6 +126,10 @@ impl Structure {
         Structure { level, grammar: Grammar::new(0, depth_max, false), index: Index::new(), depth_max }
     }
 
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
     /// Begins with the object or array at `start`. Unless all keys are asked for, most that are no name of an event's
     /// fields are left out.
     pub(super) fn begin(&mut self, start: usize, all_keys: bool) {
@@ -142,7 +158,7 @@ impl Structure {
 
     /// In the chunk read last: every bracket, the opening quotes of keys and of a few other strings, and a byte of each
     /// number or literal that is not known to be one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tokens(&self) -> &[u32] {
         self.index.tokens()
     }
@@ -155,7 +171,7 @@ impl Structure {
 
     /// Where the string that is open at `from` ends, and whether there is a backslash in it. For one that began before the
     /// chunk read last, the latter is not known, and true. `None` if it ends behind the chunk.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&self, from: usize) -> Option<(usize, bool)> {
         self.index.string(from)
     }

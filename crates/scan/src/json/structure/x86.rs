@@ -57,6 +57,17 @@ impl Avx2 {
             && is_x86_feature_detected!("pclmulqdq");
         has.then_some(Avx2(()))
     }
+
+    /// Calls `f`; what is inlined into it is compiled for this CPU, too.
+    #[inline(always)]
+    pub(super) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn run<R>(f: impl FnOnce() -> R) -> R {
+            f()
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { run(f) }
+    }
 }
 
 impl Simd for Avx2 {
@@ -105,6 +116,17 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vbmi2")
             && Avx2::detect().is_some();
         has.then_some(Avx512(()))
+    }
+
+    /// Calls `f`; what is inlined into it is compiled for this CPU, too.
+    #[inline(always)]
+    pub(super) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn run<R>(f: impl FnOnce() -> R) -> R {
+            f()
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { run(f) }
     }
 }
 
