@@ -209,18 +209,15 @@ impl Reader {
                 self.write_frame(frame, out, enough)?;
                 continue;
             }
-            let (stretch, mut cursor) = match self.open.take() {
-                Some(open) => open,
-                None => match self.lanes.pop_front() {
-                    Some(stretch) => {
-                        (stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?)
-                    }
-                    None => return Ok(More::No),
-                },
-            };
+            if self.open.is_none() {
+                let Some(stretch) = self.lanes.pop_front() else { return Ok(More::No) };
+                self.open =
+                    Some((stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?));
+            }
+            // Where it stands: a cursor is large, and frames of one event are many.
+            let Some((stretch, cursor)) = &mut self.open else { return Ok(More::No) };
             match cursor.next()? {
                 Some(Step::Frame(frame)) if frame.header().first_seq < stretch.end => {
-                    self.open = Some((stretch, cursor));
                     if self.is_ours(&frame) {
                         self.write_frame(frame, out, enough)?;
                     }
@@ -237,10 +234,12 @@ impl Reader {
                         }
                         self.unreadable += gap.to.0.saturating_sub(gap.from.0);
                     }
-                    self.open = Some((stretch, cursor));
                 }
                 // Caught up, or past where the store was durable at the start.
-                Some(Step::Frame(_)) | None => self.records_behind += stretch.end.0,
+                Some(Step::Frame(_)) | None => {
+                    self.records_behind += stretch.end.0;
+                    self.open = None;
+                }
             }
         }
         Ok(More::Yes)
