@@ -32,6 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Segments in the queue may keep so many indexes in memory: those of others are made from their files.
+const INDEXES_QUEUED: usize = 4;
 /// Between two looks at the retention rules.
 const RETENTION_EVERY: Duration = Duration::from_secs(5);
 /// Between two steps of the scrub: with its step of 4 MiB, at most 80 MB/s.
@@ -54,7 +56,10 @@ pub(crate) enum Task {
 pub(crate) struct Sink(pub(crate) Sender<Task>);
 
 impl SegmentSink for Sink {
-    fn closed(&mut self, closed: ClosedSegment) {
+    fn closed(&mut self, mut closed: ClosedSegment) {
+        if self.0.len() >= INDEXES_QUEUED {
+            closed.index = None;
+        }
         // Never waits: the queue is unbounded, and gets one entry a segment.
         let _ = self.0.send(Task::Closed(closed));
     }
@@ -160,7 +165,14 @@ impl Housekeeper {
         } else if let Some(lane) = self.lanes().iter().find(|lane| lane.id == closed.lane) {
             lane.segments.update(closed.id, |info| info.bytes = closed.end);
         }
-        if closed.sealed {
+        // What the writer has kept says what the file would: it is of frames whose flush returned. Should the disk lose
+        // some of them since, their checksums tell whoever reads them, as they do behind any index.
+        if let Some(encoded) = closed.index.and_then(|index| index.encode()) {
+            let path = layout::index_path(&dir, closed.id);
+            if let Err(error) = index::write(&*self.disk, &path, &encoded) {
+                tracing::warn!(path = %path.display(), %error, "no index: reading the segment takes longer");
+            }
+        } else if closed.sealed {
             self.make_index(&dir, closed.id, None);
         }
     }

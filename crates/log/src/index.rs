@@ -29,7 +29,7 @@ mod build;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use build::{IndexBuilder, build, build_from, write};
+pub(crate) use build::{Content, IndexBuilder, build, build_from, event_times, write};
 
 use crate::{
     disk::{Disk, DiskFile},

@@ -258,6 +258,8 @@ impl World {
                 && let Ok(header) = read_header(&*file)
                 && let Some(built) = index::build(bytes.bytes(), &header, None)
             {
+                let kept = closed.index.and_then(|kept| kept.encode());
+                assert_eq!(kept, built.encode(), "what the writer kept is what the file says");
                 let path = layout::index_path(&self.lane_dir(), closed.id);
                 index::write(&self.disk, &path, &built.encode().unwrap()).unwrap();
             }

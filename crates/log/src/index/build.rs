@@ -10,35 +10,44 @@ use crate::{
     segment::window::{Source, Trouble},
     track::{Find, Goal, Place, Track, as_checked},
 };
-use forebay_record::{CheckedFrame, FrameHeader, FrameKind, Payload, SegmentHeader, crc32c};
-use std::{collections::BTreeMap, io, path::Path};
+use forebay_record::{
+    CheckedFrame, DirectoryEntry, FrameHeader, FrameKind, Lsn, Payload, SegmentHeader, crc32c,
+};
+use std::{io, path::Path};
 
 /// Collects the frames of one segment and encodes their index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IndexBuilder {
     segment: SegmentHeader,
     summary: Summary,
-    routes: BTreeMap<Route, RoutePostings>,
+    /// As they come: a writer has no time to sort them.
+    postings: Vec<RawPosting>,
     waypoints: Vec<Waypoint>,
+    /// Something is too large for an index to describe.
+    too_large: bool,
 }
 
-#[derive(Debug)]
-struct RoutePostings {
-    frames: Vec<RawPosting>,
-    records: u64,
-    event_time_ms: (i64, i64),
+/// What a frame with records holds, as far as an index wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content {
+    pub(crate) route: Route,
+    /// Least and greatest of its events; [`NO_TIMES`] of none.
+    pub(crate) event_time_ms: (i64, i64),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RawPosting {
-    position: u64,
-    seq: u64,
+    content: Content,
+    /// In units of eight bytes.
+    position: u32,
+    /// From the segment's first.
+    seq: u32,
     records: u32,
     kind: FrameKind,
-    event_time_ms: (i64, i64),
 }
 
-const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
+/// Of nothing: the least is above the greatest.
+pub(crate) const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
 
 fn widen(range: &mut (i64, i64), by: (i64, i64)) {
     *range = (range.0.min(by.0), range.1.max(by.1));
@@ -58,89 +67,105 @@ impl IndexBuilder {
                 event_time_ms: NO_TIMES,
                 received_at_ms: (u64::MAX, 0),
             },
-            routes: BTreeMap::new(),
+            postings: Vec::new(),
             waypoints: Vec::new(),
+            too_large: false,
         }
     }
 
-    /// Adds the next frame, of any kind, as the writer encoded it or a walk found it.
+    /// Frames with records so far: what it takes memory for.
+    pub(crate) fn len(&self) -> usize {
+        self.postings.len()
+    }
+
+    /// Adds the next frame, of any kind, as a walk found it.
     pub(crate) fn add(&mut self, frame: &CheckedFrame<'_>) {
         let header = &frame.header;
-        let far = |w: &Waypoint| frame.position >= w.position.saturating_add(WAYPOINT_SPACING);
+        let content = header.kind.holds_records().then(|| content_of(frame));
+        self.step(frame.position, header, content, frame.followed_by());
+    }
+
+    /// Adds the next frame as it is written there: with its content, if it holds records, and what the next one
+    /// carries as `prev_crc`.
+    pub(crate) fn written(
+        &mut self,
+        position: u64,
+        header: &FrameHeader,
+        content: Option<Content>,
+        chain_crc: u32,
+    ) {
+        self.step(position, header, content, (header.lsn.next(), chain_crc));
+    }
+
+    fn step(&mut self, at: u64, header: &FrameHeader, content: Option<Content>, next: (Lsn, u32)) {
+        let far = |w: &Waypoint| at >= w.position.saturating_add(WAYPOINT_SPACING);
         if self.waypoints.last().is_none_or(far) {
             self.waypoints.push(Waypoint {
-                position: frame.position,
+                position: at,
                 lsn: header.lsn,
                 seq: header.first_seq,
                 prev_crc: header.prev_crc,
             });
         }
-        if header.kind.holds_records() {
-            self.post(frame);
+        if let Some(content) = content {
+            self.post(at, header, content);
         }
-        let (lsn, prev_crc) = frame.followed_by();
-        let position = usize::try_from(frame.position).unwrap_or(usize::MAX);
-        self.summary.end = frame.position.saturating_add(header.extent(position) as u64);
-        (self.summary.next_lsn, self.summary.next_prev_crc) = (lsn, prev_crc);
+        let position = usize::try_from(at).unwrap_or(usize::MAX);
+        self.summary.end = at.saturating_add(header.extent(position) as u64);
+        (self.summary.next_lsn, self.summary.next_prev_crc) = next;
     }
 
-    fn post(&mut self, frame: &CheckedFrame<'_>) {
-        let header = &frame.header;
+    fn post(&mut self, at: u64, header: &FrameHeader, content: Content) {
         self.summary.next_seq = header.first_seq.plus(header.event_count);
-        let payload = match header.kind {
-            FrameKind::Loss => None,
-            _ => Payload::parse(frame.payload, header.event_count).ok(),
-        };
-        let mut times = NO_TIMES;
-        for entry in payload.iter().flat_map(Payload::directory) {
-            let time = event_time_ms(entry.time_ms, header.received_at_ms);
-            widen(&mut times, (time, time));
-        }
         if header.kind != FrameKind::Loss {
-            widen(&mut self.summary.event_time_ms, times);
+            widen(&mut self.summary.event_time_ms, content.event_time_ms);
             let (least, greatest) = self.summary.received_at_ms;
             let received = header.received_at_ms;
             self.summary.received_at_ms = (least.min(received), greatest.max(received));
         }
-        let route = Route::of(header.kind, header.project, payload.map_or(&[], |p| p.token));
-        let postings = self.routes.entry(route).or_insert(RoutePostings {
-            frames: Vec::new(),
-            records: 0,
-            event_time_ms: NO_TIMES,
-        });
-        postings.records += u64::from(header.event_count);
-        widen(&mut postings.event_time_ms, times);
-        postings.frames.push(RawPosting {
-            position: frame.position,
-            seq: header.first_seq.0,
-            records: header.event_count,
-            kind: header.kind,
-            event_time_ms: times,
-        });
+        let seq = header.first_seq.0.checked_sub(self.segment.base_seq.0);
+        let (position, seq) = (u32::try_from(at / 8), u32::try_from(seq.unwrap_or(u64::MAX)));
+        let (Ok(position), Ok(seq)) = (position, seq) else {
+            self.too_large = true;
+            return;
+        };
+        let (records, kind) = (header.event_count, header.kind);
+        self.postings.push(RawPosting { content, position, seq, records, kind });
     }
 
     /// The index file's bytes; `None` if the segment is larger than an index can describe (32 GiB, or 2³²
     /// records): it is then read without one.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        if self.too_large {
+            return None;
+        }
         let (mut tables, mut postings) = (Vec::new(), Vec::new());
-        let mut first = 0u32;
-        for (route, of) in &self.routes {
-            let (kind, key) = route.code();
-            let count = u32::try_from(of.frames.len()).ok()?;
+        let (mut first, mut routes) = (0u32, 0u32);
+        let mut sorted: Vec<_> = self.postings.iter().collect();
+        sorted.sort_by_key(|posting| posting.content.route);
+        for of in sorted.chunk_by(|a, b| a.content.route == b.content.route) {
+            let (kind, key) = of.first()?.content.route.code();
+            let count = u32::try_from(of.len()).ok()?;
             let start = postings.len();
-            for frame in &of.frames {
-                self.encode_posting(frame, of.event_time_ms.0, &mut postings)?;
+            let (mut records, mut times) = (0u64, NO_TIMES);
+            for posting in of {
+                records += u64::from(posting.records);
+                widen(&mut times, posting.content.event_time_ms);
             }
+            for posting in of {
+                encode_posting(posting, times.0, &mut postings);
+            }
+            routes = routes.checked_add(1)?;
             tables.extend_from_slice(&key.to_le_bytes());
             for n in [kind, first, count, crc32c(0, &postings[start..])] {
                 tables.extend_from_slice(&n.to_le_bytes());
             }
-            tables.extend_from_slice(&of.records.to_le_bytes());
-            tables.extend_from_slice(&of.event_time_ms.0.to_le_bytes());
-            tables.extend_from_slice(&of.event_time_ms.1.to_le_bytes());
+            tables.extend_from_slice(&records.to_le_bytes());
+            tables.extend_from_slice(&times.0.to_le_bytes());
+            tables.extend_from_slice(&times.1.to_le_bytes());
             first = first.checked_add(count)?;
         }
-        debug_assert_eq!(tables.len(), self.routes.len() * ROUTE_BYTES);
+        debug_assert_eq!(tables.len(), routes as usize * ROUTE_BYTES);
         debug_assert_eq!(postings.len(), first as usize * POSTING_BYTES);
         for w in &self.waypoints {
             let lsn = u32::try_from(w.lsn.0.checked_sub(self.segment.base_lsn.0)?).ok()?;
@@ -149,11 +174,8 @@ impl IndexBuilder {
                 tables.extend_from_slice(&n.to_le_bytes());
             }
         }
-        debug_assert_eq!(
-            tables.len(),
-            self.routes.len() * ROUTE_BYTES + self.waypoints.len() * WAYPOINT_BYTES
-        );
-        let head = self.head(first, &tables)?;
+        debug_assert_eq!(tables.len(), routes as usize * ROUTE_BYTES + self.waypoints.len() * WAYPOINT_BYTES);
+        let head = self.head(routes, first, &tables)?;
         let mut out = Vec::with_capacity(HEAD_BYTES + tables.len() + postings.len());
         out.extend_from_slice(&head);
         out.extend_from_slice(&tables);
@@ -161,24 +183,7 @@ impl IndexBuilder {
         Some(out)
     }
 
-    fn encode_posting(&self, frame: &RawPosting, base_ms: i64, out: &mut Vec<u8>) -> Option<()> {
-        let (least, greatest) = match frame.event_time_ms {
-            NO_TIMES => (0, 0),
-            (least, greatest) => {
-                let after = |t: i64| u64::try_from(i128::from(t) - i128::from(base_ms)).unwrap_or(u64::MAX);
-                let floor = u32::try_from(after(least) / 1000).unwrap_or(u32::MAX);
-                (floor, u32::try_from(after(greatest).div_ceil(1000)).unwrap_or(u32::MAX))
-            }
-        };
-        let seq = u32::try_from(frame.seq.checked_sub(self.segment.base_seq.0)?).ok()?;
-        let position = u32::try_from(frame.position / 8).ok()?;
-        for n in [position, seq, frame.records, frame.kind as u32, least, greatest] {
-            out.extend_from_slice(&n.to_le_bytes());
-        }
-        Some(())
-    }
-
-    fn head(&self, postings: u32, tables: &[u8]) -> Option<[u8; HEAD_BYTES]> {
+    fn head(&self, routes: u32, postings: u32, tables: &[u8]) -> Option<[u8; HEAD_BYTES]> {
         let (segment, summary) = (&self.segment, &self.summary);
         let mut b = [0; HEAD_BYTES];
         b[0..8].copy_from_slice(MAGIC);
@@ -203,13 +208,51 @@ impl IndexBuilder {
         for (at, word) in words {
             b[at..at + 8].copy_from_slice(&word.to_le_bytes());
         }
-        b[128..132].copy_from_slice(&u32::try_from(self.routes.len()).ok()?.to_le_bytes());
+        b[128..132].copy_from_slice(&routes.to_le_bytes());
         b[132..136].copy_from_slice(&u32::try_from(self.waypoints.len()).ok()?.to_le_bytes());
         b[136..140].copy_from_slice(&postings.to_le_bytes());
         b[140..144].copy_from_slice(&summary.next_prev_crc.to_le_bytes());
         let crc = head_crc(&b, tables);
         b[12..16].copy_from_slice(&crc.to_le_bytes());
         Some(b)
+    }
+}
+
+/// What a frame that was read holds.
+fn content_of(frame: &CheckedFrame<'_>) -> Content {
+    let header = &frame.header;
+    let payload = match header.kind {
+        FrameKind::Loss => None,
+        _ => Payload::parse(frame.payload, header.event_count).ok(),
+    };
+    Content {
+        route: Route::of(header.kind, header.project, payload.map_or(&[], |p| p.token)),
+        event_time_ms: event_times(payload.iter().flat_map(Payload::directory), header.received_at_ms),
+    }
+}
+
+/// The least and greatest time of these events.
+pub(crate) fn event_times(events: impl Iterator<Item = DirectoryEntry>, received_at_ms: u64) -> (i64, i64) {
+    let mut times = NO_TIMES;
+    for entry in events {
+        let time = event_time_ms(entry.time_ms, received_at_ms);
+        widen(&mut times, (time, time));
+    }
+    times
+}
+
+fn encode_posting(posting: &RawPosting, base_ms: i64, out: &mut Vec<u8>) {
+    let (least, greatest) = match posting.content.event_time_ms {
+        NO_TIMES => (0, 0),
+        (least, greatest) => {
+            let after = |t: i64| u64::try_from(i128::from(t) - i128::from(base_ms)).unwrap_or(u64::MAX);
+            let floor = u32::try_from(after(least) / 1000).unwrap_or(u32::MAX);
+            (floor, u32::try_from(after(greatest).div_ceil(1000)).unwrap_or(u32::MAX))
+        }
+    };
+    let RawPosting { position, seq, records, kind, .. } = *posting;
+    for n in [position, seq, records, kind as u32, least, greatest] {
+        out.extend_from_slice(&n.to_le_bytes());
     }
 }
 

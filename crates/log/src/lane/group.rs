@@ -5,7 +5,10 @@
 //! * Every byte of the group is written, padding too: nothing of an earlier group shows through.
 
 use super::Job;
-use crate::append::Append;
+use crate::{
+    append::Append,
+    index::{Content, IndexBuilder, Route, event_times},
+};
 use forebay_record::{
     DIRECTORY_ENTRY_BYTES, DirectoryEntry, Endpoint, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameFlags,
     FrameHeader, FrameKind, Lsn, PREAMBLE_BYTES, Preamble, Seed, Seq, crc32c, frame_bytes,
@@ -69,6 +72,8 @@ pub(crate) struct GroupEncoder<'a> {
     salt: u64,
     chain: Chain,
     durable_lsn: Lsn,
+    /// Hears of every frame.
+    index: Option<&'a mut IndexBuilder>,
 }
 
 impl<'a> GroupEncoder<'a> {
@@ -80,7 +85,12 @@ impl<'a> GroupEncoder<'a> {
         chain: Chain,
         durable_lsn: Lsn,
     ) -> GroupEncoder<'a> {
-        GroupEncoder { group, at: 0, position, salt, chain, durable_lsn }
+        GroupEncoder { group, at: 0, position, salt, chain, durable_lsn, index: None }
+    }
+
+    /// Has the segment's index told of every frame.
+    pub(crate) fn indexed(self, index: Option<&'a mut IndexBuilder>) -> GroupEncoder<'a> {
+        GroupEncoder { index, ..self }
     }
 
     /// One part of an append; `last` if the group ends with it.
@@ -89,7 +99,14 @@ impl<'a> GroupEncoder<'a> {
         put_payload(payload, append, &part.events);
         let payload_crc = crc32c(0, payload);
         let events = u32::try_from(part.events.len()).expect("an append of at most 512 MiB");
-        self.header(FrameHeader {
+        let content = self.index.is_some().then(|| Content {
+            route: Route::of(append.kind, append.project, &append.token),
+            event_time_ms: event_times(
+                append.events[part.events.clone()].iter().copied(),
+                append.received_at_ms,
+            ),
+        });
+        let header = FrameHeader {
             kind: append.kind,
             endpoint: append.endpoint,
             payload_crc,
@@ -98,7 +115,8 @@ impl<'a> GroupEncoder<'a> {
             received_at_ms: append.received_at_ms,
             client_ip: append.client_ip,
             ..self.blank(part.payload_bytes, last)
-        });
+        };
+        self.header(&header, content);
         self.chain.seq = self.chain.seq.plus(events);
     }
 
@@ -107,7 +125,7 @@ impl<'a> GroupEncoder<'a> {
         self.payload(bytes.len()).copy_from_slice(bytes);
         let payload_crc = crc32c(0, bytes);
         let blank = self.blank(bytes.len(), true);
-        self.header(FrameHeader { kind, payload_crc, received_at_ms: now_ms, ..blank });
+        self.header(&FrameHeader { kind, payload_crc, received_at_ms: now_ms, ..blank }, None);
     }
 
     /// Fills what is left with zeros and says what the next group's first frame carries.
@@ -141,15 +159,18 @@ impl<'a> GroupEncoder<'a> {
     }
 
     /// Puts the header in front of the payload that is there already, and steps behind both.
-    fn header(&mut self, header: FrameHeader) {
-        let seed = Seed { salt: self.salt, position: self.position + self.at as u64 };
-        let encoded = header.encode(seed);
+    fn header(&mut self, header: &FrameHeader, content: Option<Content>) {
+        let position = self.position + self.at as u64;
+        let encoded = header.encode(Seed { salt: self.salt, position });
         self.group[self.at..][..FRAME_HEADER_BYTES].copy_from_slice(&encoded);
         let end = self.at + FRAME_HEADER_BYTES + header.stored_len as usize;
         self.at += frame_bytes(header.stored_len as usize);
         self.group[end..self.at].fill(0);
         self.chain.lsn = self.chain.lsn.next();
         self.chain.prev_crc = FrameHeader::chain_crc(&encoded);
+        if let Some(index) = &mut self.index {
+            index.written(position, header, content, self.chain.prev_crc);
+        }
     }
 }
 

@@ -117,6 +117,7 @@ impl Rig {
             dir: lane_dir.clone(),
             clock: Arc::new(|| NOW_MS),
             group_bytes_max: 1 << 20,
+            index_frames_max: 1 << 20,
             flush_delay: Duration::ZERO,
             salt: Box::new(move || {
                 salt += 1;

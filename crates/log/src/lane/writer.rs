@@ -26,6 +26,7 @@ use crate::{
     commit::{CommitBackend, SegmentFile},
     config::Clock,
     disk::Disk,
+    index::IndexBuilder,
     segment::{Prepared, SegmentInfo},
     watermark::WatermarkFile,
 };
@@ -61,7 +62,7 @@ pub(crate) trait SegmentSink: Send {
 }
 
 /// A segment that the writer is done with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClosedSegment {
     pub(crate) lane: LaneId,
     pub(crate) id: SegmentId,
@@ -69,6 +70,8 @@ pub(crate) struct ClosedSegment {
     pub(crate) end: u64,
     /// It ends with a seal: an index can be made of it.
     pub(crate) sealed: bool,
+    /// What an index says of it, if the writer has kept that: else the segment has to be read.
+    pub(crate) index: Option<Box<IndexBuilder>>,
 }
 
 /// What does not change while a writer lives.
@@ -79,6 +82,8 @@ pub(crate) struct WriterConfig {
     pub(crate) dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) group_bytes_max: usize,
+    /// Of a segment with more frames than this nothing is kept for its index.
+    pub(crate) index_frames_max: usize,
     pub(crate) flush_delay: Duration,
     /// A new random number for each segment.
     pub(crate) salt: Box<dyn FnMut() -> u64 + Send>,
@@ -124,6 +129,9 @@ struct Active {
     tail: u64,
     /// Of what lies in front of `tail`.
     summary: SealSummary,
+    /// Likewise, and of the group being written: if that fails, the segment ends and gets no index from here. `None`
+    /// once there were too many frames.
+    index: Option<Box<IndexBuilder>>,
     /// Nothing in it is durable yet, and the lane stands without it: if its first flush fails it is as if it
     /// had never been.
     on_trial: bool,
@@ -295,7 +303,8 @@ impl Writer {
         let started = Instant::now();
         let mut filled = started;
         let written = self.backend.commit(&mut active.file, tail, bytes, &mut |group| {
-            let mut encoder = GroupEncoder::new(group, tail, salt, next, durable);
+            let encoder = GroupEncoder::new(group, tail, salt, next, durable);
+            let mut encoder = encoder.indexed(active.index.as_deref_mut());
             encode(&mut encoder);
             after = encoder.finish();
             content_crc = crc32c(active.summary.content_crc, group);
@@ -319,6 +328,7 @@ impl Writer {
             std::thread::sleep(rest);
         }
         written?;
+        active.index.take_if(|index| index.len() > self.config.index_frames_max);
         active.tail += bytes as u64;
         active.summary.content_crc = content_crc;
         self.tip.next = after;

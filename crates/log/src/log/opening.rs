@@ -20,6 +20,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
+/// Frames of which the writers of all lanes together keep what their segments' indexes say: 48 bytes each.
+const INDEX_FRAMES_MAX: usize = 1 << 18;
+
 /// The unclaimed ring is kept in at least eight segments, so that dropping the oldest drops little.
 pub(super) fn sizes(config: &LogConfig, lane: LaneId) -> Sizes {
     let mut sizes = Sizes { least: config.segment_bytes_min, most: config.segment_bytes_max };
@@ -58,6 +61,7 @@ impl Opening {
             dir: self.dir.clone(),
             clock: Arc::clone(&self.config.clock),
             group_bytes_max: self.config.group_bytes_max,
+            index_frames_max: INDEX_FRAMES_MAX / usize::from(self.config.lanes.max(1)),
             flush_delay: self.config.flush_delay,
             salt: Box::new(random_salt),
         };

@@ -130,6 +130,8 @@ impl Node {
                 dir: lane_dir,
                 clock: Arc::clone(clock),
                 group_bytes_max: plan.group_bytes_max,
+                // Some segments have more: their indexes are made from their files.
+                index_frames_max: 8,
                 flush_delay: Duration::ZERO,
                 salt: Box::new(move || salts.next()),
             };

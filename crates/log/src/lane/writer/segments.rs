@@ -1,7 +1,7 @@
 //! How a writer comes to its segments, and leaves them: begin, seal, roll, close.
 
 use super::{Active, ClosedSegment, SEAL_BYTES, Writer, info};
-use crate::{age::stamps, commit::SegmentFile, layout, segment::Prepared};
+use crate::{age::stamps, commit::SegmentFile, index::IndexBuilder, layout, segment::Prepared};
 use forebay_record::{
     FrameKind, Predecessor, SEGMENT_HEADER_BYTES, SealSummary, SegmentHeader, SegmentId, align_group,
     frame_bytes,
@@ -56,8 +56,8 @@ impl Writer {
         let file = prepared.activate(&path, &header.encode()[..])?;
         let summary =
             SealSummary { frames: 0, records: 0, received_first_ms: 0, received_last_ms: 0, content_crc: 0 };
-        let tail = SEGMENT_HEADER_BYTES as u64;
-        self.active = Some(Active { header, file, tail, summary, on_trial: true });
+        let (tail, index) = (SEGMENT_HEADER_BYTES as u64, Some(Box::new(IndexBuilder::new(&header))));
+        self.active = Some(Active { header, file, tail, summary, index, on_trial: true });
         Ok(())
     }
 
@@ -101,6 +101,7 @@ impl Writer {
             id: active.header.id,
             end: active.tail,
             sealed,
+            index: active.index.filter(|_| sealed),
         });
         Some(active.file)
     }
