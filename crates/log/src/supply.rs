@@ -1,7 +1,8 @@
 //! Segments made ahead, so that a full disk shows here and never in a commit.
 //!
 //! Each lane has a [`Supply`] of prepared segments; one [`Preparer`] thread keeps two in each. Sizes double
-//! from the configured least to the greatest, so that a small store stays small. When the disk runs full
+//! from the configured least to the greatest as the lane fills segments, so that a small store stays small and what is
+//! made ahead of need is never more than half of what was needed so far, or two of the least. When the disk runs full
 //! smaller ones are made, down to 1 MiB, and lanes that hold large ones give them up to lanes that have
 //! none. When nothing can be made any more the lane says so, and the preparer tries again every half second.
 //!
@@ -27,6 +28,8 @@ use std::{
 
 /// Kept ready in each lane.
 const READY: usize = 2;
+/// A segment is at most such a part of what its lane has filled since it was opened, or as small as they get.
+const PART: u64 = 4;
 /// Left free for everything else that lives on the disk.
 const RESERVE_BYTES: u64 = 2 << 20;
 /// Until a failed try is repeated.
@@ -45,6 +48,15 @@ impl Sizes {
     /// The smallest that is tried on a full disk.
     fn floor(self) -> u64 {
         SEGMENT_BYTES_FLOOR.min(self.least)
+    }
+
+    /// What is made next for a lane that has filled so much.
+    fn after(self, filled: u64) -> u64 {
+        let mut bytes = self.least;
+        while bytes < self.most && (bytes * 2).min(self.most) <= filled / PART {
+            bytes = (bytes * 2).min(self.most);
+        }
+        bytes
     }
 }
 
@@ -67,8 +79,10 @@ struct State {
     failure: Option<Arc<str>>,
     /// A try has ended since the lane was opened, one way or the other.
     tried: bool,
-    /// Wanted for the next one.
-    next_bytes: u64,
+    /// The next one is not to be larger: something failed lately.
+    bytes_max: u64,
+    /// Bytes of those that were taken.
+    taken: u64,
     /// Names the files.
     made: u64,
     closed: bool,
@@ -97,7 +111,8 @@ impl Supply {
             ready: VecDeque::new(),
             failure: None,
             tried: false,
-            next_bytes: sizes.least,
+            bytes_max: sizes.most,
+            taken: 0,
             made: 0,
             closed: false,
         };
@@ -116,7 +131,10 @@ impl Supply {
                 return Fill::Enough;
             }
             state.made += 1;
-            (state.next_bytes, self.dir.join(format!("prepared-{}.tmp", state.made)))
+            (
+                self.sizes.after(state.taken).min(state.bytes_max),
+                self.dir.join(format!("prepared-{}.tmp", state.made)),
+            )
         };
         let made = self.make(wanted, &path);
         let mut state = self.lock();
@@ -124,10 +142,8 @@ impl Supply {
         let fill = match made {
             Ok(prepared) => {
                 self.lane.counters.prepared_bytes.add(prepared.bytes());
-                // The first two stay small; from then on each is twice the one before.
-                if state.made >= READY as u64 {
-                    state.next_bytes = (prepared.bytes() * 2).min(self.sizes.most);
-                }
+                // After a failure each is at most twice the one before.
+                state.bytes_max = (prepared.bytes() * 2).clamp(state.bytes_max, self.sizes.most);
                 state.failure = None;
                 if !state.closed {
                     state.ready.push_back(prepared);
@@ -142,7 +158,7 @@ impl Supply {
                     self.lane.ability.note(&reason);
                 }
                 state.failure = Some(reason);
-                state.next_bytes = self.sizes.floor();
+                state.bytes_max = self.sizes.floor();
                 Fill::Failed
             }
         };
@@ -182,7 +198,7 @@ impl Supply {
         if state.ready.len() < READY {
             return false;
         }
-        state.next_bytes = self.sizes.floor();
+        state.bytes_max = self.sizes.floor();
         // The one made last is the larger. Its file goes when it is dropped.
         state.ready.pop_back().is_some()
     }
@@ -224,6 +240,7 @@ impl SegmentSource for Draw {
         loop {
             if let Some(at) = state.ready.iter().position(|prepared| prepared.bytes() >= least) {
                 let prepared = state.ready.remove(at);
+                state.taken += prepared.as_ref().map_or(0, Prepared::bytes);
                 drop(state);
                 self.preparer.wake();
                 return prepared.ok_or_else(|| Arc::from("no segment"));
@@ -261,7 +278,7 @@ impl SegmentSource for Draw {
     }
 
     fn spoilt(&mut self) {
-        self.supply.lock().next_bytes = self.supply.sizes.floor();
+        self.supply.lock().bytes_max = self.supply.sizes.floor();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a supply promises, on a simulated disk, without threads.
 
-use super::{Draw, Fill, Preparer, RESERVE_BYTES, Sizes, Supply, round};
+use super::{Draw, Fill, PART, Preparer, RESERVE_BYTES, Sizes, Supply, round};
 use crate::{
     Backend,
     disk::{Disk, SimDisk},
@@ -40,9 +40,29 @@ fn mib(taken: &[Prepared]) -> Vec<u64> {
 }
 
 #[test]
-fn segments_start_small_and_double() {
+fn segments_start_small_and_double_as_they_are_filled() {
     let disk = SimDisk::new(1);
-    assert_eq!(mib(&take(&[supply(&disk, 0)], 0, 6)), [2, 2, 4, 8, 16, 16]);
+    let taken = mib(&take(&[supply(&disk, 0)], 0, 30));
+    assert!(taken.starts_with(&[2; 9]) && taken.ends_with(&[16; 5]) && taken.is_sorted(), "{taken:?}");
+    for n in 2..taken.len() {
+        // Made when the one two places before it was taken.
+        let filled: u64 = taken[..n - 1].iter().sum();
+        let (size, part) = (taken[n], filled / PART);
+        assert!(size == 2 || size <= part, "{size} when {filled} were filled: {taken:?}");
+        assert!(size == 16 || size > part / 2, "{size} when {filled} were filled: {taken:?}");
+    }
+}
+
+#[test]
+fn after_a_failure_they_grow_from_the_smallest_again() {
+    let disk = SimDisk::new(1);
+    let supply = supply(&disk, 0);
+    let taken = take(&[Arc::clone(&supply)], 0, 30);
+    let mut draw = Draw { supply: Arc::clone(&supply), preparer: Arc::default() };
+    draw.spoilt();
+    drop(taken);
+    let after: Vec<_> = mib(&take(&[supply], 0, 8));
+    assert_eq!(after, [16, 16, 1, 2, 4, 8, 16, 16]);
 }
 
 #[test]
@@ -52,7 +72,7 @@ fn on_a_disk_that_fills_up_they_get_smaller_and_something_is_left_for_others() {
     let supply = supply(&disk, 0);
     let taken = take(&[Arc::clone(&supply)], 0, 100);
     let sizes = mib(&taken);
-    assert!(sizes.contains(&8) && sizes.ends_with(&[1, 1]), "{sizes:?}");
+    assert!(sizes.contains(&4) && sizes.ends_with(&[1, 1]), "{sizes:?}");
     let free = disk.free_space(Path::new("/log")).unwrap();
     assert!((RESERVE_BYTES..RESERVE_BYTES + MIB).contains(&free), "{free}");
     let reason = supply.lane.ability.unable().expect("unable");
