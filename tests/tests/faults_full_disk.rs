@@ -56,7 +56,7 @@ fn reading_works(forebay: &forebay_tests::Forebay, project: &forebay_tests::Proj
 
 #[test]
 fn a_full_disk_is_a_503_until_space_returns() {
-    fill_and_free("pwrite");
+    fill_and_free("direct");
 }
 
 /// Where a map of a file without blocks would be a SIGBUS.

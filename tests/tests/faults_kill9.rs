@@ -8,7 +8,7 @@ use forebay_tests::{Setup, cli, eventually};
 
 #[test]
 fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
-    kill_again_and_again(20, "pwrite");
+    kill_again_and_again(20, "direct");
 }
 
 #[test]

@@ -38,6 +38,16 @@ fn cuts(file_system: FileSystem, backend: Backend) {
 }
 
 #[test]
+fn power_cuts_on_ext4_lose_nothing_acknowledged_past_the_cache() {
+    cuts(FileSystem::Ext4, Backend::Direct);
+}
+
+#[test]
+fn power_cuts_on_xfs_lose_nothing_acknowledged_past_the_cache() {
+    cuts(FileSystem::Xfs, Backend::Direct);
+}
+
+#[test]
 fn power_cuts_on_ext4_lose_nothing_acknowledged_with_pwrite() {
     cuts(FileSystem::Ext4, Backend::Pwrite);
 }
@@ -60,7 +70,7 @@ fn power_cuts_on_xfs_lose_nothing_acknowledged_with_maps() {
 /// Segments go while others come: names and blocks are used again.
 #[test]
 fn power_cuts_while_retention_removes_segments_lose_only_what_it_removed() {
-    for (file_system, backend) in [(FileSystem::Ext4, Backend::Mapped), (FileSystem::Xfs, Backend::Pwrite)] {
+    for (file_system, backend) in [(FileSystem::Ext4, Backend::Mapped), (FileSystem::Xfs, Backend::Direct)] {
         let machine = Machine::new();
         let scenario = Scenario::plain(file_system, backend, seed() + 1, 160).keeping(512 << 10);
         let recorded = Recorded::new(&machine, program(), scenario);
@@ -71,7 +81,7 @@ fn power_cuts_while_retention_removes_segments_lose_only_what_it_removed() {
 /// The log recovers on a recording disk too, from a power cut and from a kill, and the power goes again.
 #[test]
 fn a_power_cut_during_recovery_loses_nothing_either() {
-    for (file_system, backend) in [(FileSystem::Ext4, Backend::Pwrite), (FileSystem::Xfs, Backend::Mapped)] {
+    for (file_system, backend) in [(FileSystem::Ext4, Backend::Direct), (FileSystem::Xfs, Backend::Mapped)] {
         let machine = Machine::new();
         let recorded =
             Recorded::new(&machine, program(), Scenario::plain(file_system, backend, seed() + 2, 60));
@@ -116,7 +126,7 @@ fn a_flush_that_fails_once_acknowledges_nothing() {
 
 #[test]
 fn a_disk_that_dies_acknowledges_nothing_more_and_what_it_held_is_there() {
-    for (file_system, backend) in [(FileSystem::Ext4, Backend::Mapped), (FileSystem::Xfs, Backend::Pwrite)] {
+    for (file_system, backend) in [(FileSystem::Ext4, Backend::Mapped), (FileSystem::Xfs, Backend::Direct)] {
         for target in [Target::Write, Target::Flush] {
             with_a_fault(file_system, backend, Fault { target, nth: 40, times: Times::Ever });
         }
@@ -127,7 +137,7 @@ fn a_disk_that_dies_acknowledges_nothing_more_and_what_it_held_is_there() {
 #[test]
 fn power_cuts_of_a_slow_disk_lose_nothing_acknowledged() {
     let machine = Machine::new();
-    let plain = Scenario::plain(FileSystem::Ext4, Backend::Pwrite, seed() + 4, 60);
+    let plain = Scenario::plain(FileSystem::Ext4, Backend::Direct, seed() + 4, 60);
     let scenario = Scenario { flush_takes: Duration::from_millis(3), ..plain };
     let recorded = Recorded::new(&machine, program(), scenario);
     tell("at random", sweep(&machine, &recorded, &recorded.random_cuts(60, seed())));

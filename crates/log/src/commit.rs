@@ -3,14 +3,17 @@
 //! Which one is faster depends on kernel, file system and group size: `forebay bench disk` measures both.
 //! The bytes on disk are the same.
 
+mod aligned;
 mod mapped;
 mod pwrite;
 
+pub(crate) use aligned::Aligned;
+
 use crate::{
     config::Backend,
-    disk::{DiskFile, DiskMap},
+    disk::{Disk, DiskFile, DiskMap},
 };
-use std::{fmt, io};
+use std::{fmt, io, path::Path};
 
 /// Puts groups into segments, and prepares segments for that.
 pub(crate) trait CommitBackend: fmt::Debug + Send {
@@ -40,16 +43,21 @@ pub(crate) struct SegmentFile {
 pub(crate) fn backend(kind: Backend) -> Box<dyn CommitBackend> {
     match kind {
         Backend::Mapped => Box::new(mapped::Mapped),
-        Backend::Pwrite => Box::new(pwrite::Pwrite::default()),
+        // What differs is the file that it writes to.
+        Backend::Pwrite | Backend::Direct => Box::new(pwrite::Pwrite::default()),
     }
 }
 
-/// Gives a new file `bytes` of durable zeros, in the way that makes later commits cheapest.
-pub(crate) fn prepare(kind: Backend, file: Box<dyn DiskFile>, bytes: u64) -> io::Result<SegmentFile> {
+/// Makes a file of `bytes` durable zeros at `path`, in the way that makes later commits cheapest.
+pub(crate) fn prepare(kind: Backend, disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<SegmentFile> {
+    let file = match kind {
+        Backend::Mapped | Backend::Pwrite => disk.create(path)?,
+        Backend::Direct => disk.create_direct(path)?,
+    };
     file.allocate(bytes)?;
     match kind {
         Backend::Mapped => mapped::prepare(file, bytes),
-        Backend::Pwrite => pwrite::prepare(file, bytes),
+        Backend::Pwrite | Backend::Direct => pwrite::prepare(file, bytes),
     }
 }
 

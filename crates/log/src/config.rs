@@ -24,9 +24,11 @@ pub fn system_clock() -> Clock {
 pub enum Backend {
     /// Copied into the segment's map, then one fdatasync.
     Mapped,
-    /// Gathered in an aligned buffer, then one durable write.
-    #[default]
+    /// Gathered in a buffer, then one durable write through the system's cache.
     Pwrite,
+    /// Gathered in a buffer, then one durable write past the system's cache, where the file system knows that.
+    #[default]
+    Direct,
 }
 
 impl fmt::Display for Backend {
@@ -34,6 +36,7 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Backend::Mapped => "mapped",
             Backend::Pwrite => "pwrite",
+            Backend::Direct => "direct",
         })
     }
 }
@@ -45,7 +48,8 @@ impl std::str::FromStr for Backend {
         match s {
             "mapped" => Ok(Backend::Mapped),
             "pwrite" => Ok(Backend::Pwrite),
-            _ => Err(format!("commit backend {s:?} is not one of: mapped, pwrite")),
+            "direct" => Ok(Backend::Direct),
+            _ => Err(format!("commit backend {s:?} is not one of: direct, pwrite, mapped")),
         }
     }
 }
@@ -68,7 +72,7 @@ pub struct LogConfig {
     pub lanes: u16,
     /// How groups are committed.
     pub backend: Backend,
-    /// Size of a lane's first segment; sizes double from here.
+    /// Size of a lane's first segments; sizes double from here as they are filled.
     pub segment_bytes_min: u64,
     /// Size of the largest segment.
     pub segment_bytes_max: u64,

@@ -27,6 +27,15 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// As [`Disk::create`], for a file that is mostly written in whole pages from memory aligned to pages: what is so
+    /// written may pass the system's cache by, so that reading it soon reads the disk. What a write or a flush promises
+    /// stays the same.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn create_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create(path)
+    }
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors

@@ -11,9 +11,11 @@ use super::{Cut, End, FileSystem, Machine, Scenario, Session, Tally, sweep};
 use crate::Random;
 
 /// All pairs.
-pub const EVERYWHERE: [(FileSystem, Backend); 4] = [
+pub const EVERYWHERE: [(FileSystem, Backend); 6] = [
+    (FileSystem::Ext4, Backend::Direct),
     (FileSystem::Ext4, Backend::Pwrite),
     (FileSystem::Ext4, Backend::Mapped),
+    (FileSystem::Xfs, Backend::Direct),
     (FileSystem::Xfs, Backend::Pwrite),
     (FileSystem::Xfs, Backend::Mapped),
 ];

@@ -30,7 +30,7 @@ pub(crate) enum Act {
 /// One life.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
-    /// `pwrite` or `mapped`.
+    /// `direct` or `mapped`.
     pub backend: &'static str,
     /// Lanes.
     pub lanes: u64,
@@ -87,7 +87,7 @@ impl Life {
             acts.push((part(length, random), Act::FillDisk(random.ms(1_000, 8_000))));
         }
         let mut life = Life {
-            backend: ["pwrite", "mapped"][usize::from(nth % 2 == 1)],
+            backend: ["direct", "mapped"][usize::from(nth % 2 == 1)],
             lanes: random.within(1, 4),
             segments: (
                 random.pick(&[MIB, 2 * MIB]),

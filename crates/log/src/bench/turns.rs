@@ -3,8 +3,9 @@
 use super::{BenchOptions, BenchRun, Device};
 use crate::{
     Append, Backend,
-    commit::{self, CommitBackend, SegmentFile},
-    disk::{Disk, DiskFile, RealDisk},
+    commit::{self, Aligned, CommitBackend, SegmentFile},
+    disk::RealDisk,
+    index::IndexBuilder,
     lane::{
         Job,
         group::{Chain, GroupEncoder, Part, plan},
@@ -13,10 +14,13 @@ use crate::{
 };
 use bytes::Bytes;
 use forebay_record::{
-    DIRECTORY_ENTRY_BYTES, DirectoryEntry, Endpoint, FrameKind, GROUP_ALIGN, LaneId, Lsn, ProjectId,
-    SegmentId, Seq, StoreId, Watermark, WatermarkSeed, crc32c, frame_bytes,
+    DIRECTORY_ENTRY_BYTES, DirectoryEntry, Endpoint, FrameKind, GROUP_ALIGN, LaneId, Lsn, Predecessor,
+    ProjectId, SegmentHeader, SegmentId, Seq, StoreId, Watermark, WatermarkSeed, crc32c, frame_bytes,
 };
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    fs::OFlags,
+    time::{ClockId, clock_gettime},
+};
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -54,7 +58,12 @@ struct Taker {
 
 enum What {
     /// A lane's commits.
-    Log { backend: Box<dyn CommitBackend>, segment: SegmentFile, watermark: Box<WatermarkFile> },
+    Log {
+        backend: Box<dyn CommitBackend>,
+        segment: SegmentFile,
+        index: Box<IndexBuilder>,
+        watermark: Box<WatermarkFile>,
+    },
     /// Durable writes.
     Raw(File),
 }
@@ -66,7 +75,7 @@ struct Group {
     bytes: usize,
     event_bytes: usize,
     /// As many bytes, for the bare disk.
-    content: Vec<u8>,
+    content: Aligned,
 }
 
 impl Group {
@@ -91,7 +100,8 @@ impl Group {
         let event_bytes = jobs.iter().map(|job| job.append().events.len() * EVENT_BYTES).sum();
         let mut parts = Vec::new();
         plan(&jobs, &mut parts);
-        let content = text.iter().copied().cycle().take(bytes).collect();
+        let mut content = Aligned::zeroed(bytes);
+        content.first_mut(bytes).iter_mut().zip(text.iter().cycle()).for_each(|(to, from)| *to = *from);
         Ok(Group { jobs, parts, bytes, event_bytes, content })
     }
 }
@@ -114,6 +124,23 @@ fn append(text: &Bytes, events: usize) -> Append {
     }
 }
 
+/// Of the segments that are measured.
+fn header() -> SegmentHeader {
+    SegmentHeader {
+        store: StoreId([0; 16]),
+        lane: LaneId(0),
+        id: SegmentId(1),
+        generation: 0,
+        base_lsn: Lsn(1),
+        base_seq: Seq(0),
+        salt: 0,
+        created_at_ms: 0,
+        predecessor: Predecessor::None,
+        prev_crc: 0,
+        capacity: 0,
+    }
+}
+
 impl<'a> Turns<'a> {
     /// Makes everybody's file in `dir`.
     pub(super) fn prepare(
@@ -133,19 +160,29 @@ impl<'a> Turns<'a> {
             bytes,
             _home: home,
         };
-        turns.raw()?;
+        turns.raw("raw", OFlags::DSYNC)?;
+        if turns.knows_direct()? {
+            turns.raw("raw direct", OFlags::DSYNC | OFlags::DIRECT)?;
+        }
         for &backend in &options.backends {
             turns.log(backend)?;
         }
         Ok(turns)
     }
 
-    fn raw(&mut self) -> io::Result<()> {
-        let path = self._home.0.join("raw");
-        self.add("raw".to_owned(), |bytes| {
-            drop(commit::prepare(Backend::Pwrite, RealDisk.create(&path)?, bytes)?);
-            let durable = i32::try_from(rustix::fs::OFlags::DSYNC.bits()).map_err(io::Error::other)?;
-            Ok(What::Raw(OpenOptions::new().write(true).custom_flags(durable).open(&path)?))
+    /// Can the folder's file system write past the page cache?
+    fn knows_direct(&self) -> io::Result<bool> {
+        let path = self._home.0.join("probe");
+        File::create(&path)?;
+        Ok(open(&path, OFlags::DIRECT).is_ok())
+    }
+
+    fn raw(&mut self, name: &str, flags: OFlags) -> io::Result<()> {
+        let path = self._home.0.join(name);
+        let prepare = if flags.contains(OFlags::DIRECT) { Backend::Direct } else { Backend::Pwrite };
+        self.add(name.to_owned(), |bytes| {
+            drop(commit::prepare(prepare, &RealDisk, &path, bytes)?);
+            Ok(What::Raw(open(&path, flags)?))
         })
     }
 
@@ -153,11 +190,11 @@ impl<'a> Turns<'a> {
         let dir = self._home.0.join(backend.to_string());
         fs::create_dir(&dir)?;
         self.add(backend.to_string(), |bytes| {
-            let file: Box<dyn DiskFile> = RealDisk.create(&dir.join("segment"))?;
             let seed = WatermarkSeed { store: StoreId([0; 16]), lane: LaneId(0) };
             Ok(What::Log {
-                segment: commit::prepare(backend, file, bytes)?,
+                segment: commit::prepare(backend, &RealDisk, &dir.join("segment"), bytes)?,
                 backend: commit::backend(backend),
+                index: Box::new(IndexBuilder::new(&header())),
                 watermark: Box::new(WatermarkFile::open(&RealDisk, &dir, seed)?),
             })
         })
@@ -198,7 +235,8 @@ impl<'a> Turns<'a> {
             }
             position += self.group.bytes as u64;
         }
-        let raw = takers.first().map_or(Duration::ZERO, Taker::elapsed);
+        let raw = takers.iter().filter(|taker| matches!(taker.what, What::Raw(_))).map(Taker::elapsed).min();
+        let raw = raw.unwrap_or_default();
         Ok(takers.into_iter().map(|taker| self.run_of(taker, raw)).collect())
     }
 
@@ -243,11 +281,12 @@ impl Taker {
         let (started, cpu) = (Instant::now(), thread_cpu());
         let mut after = before;
         match &mut self.what {
-            What::Raw(file) => file.write_all_at(&group.content, position)?,
-            What::Log { backend, segment, watermark } => {
+            What::Raw(file) => file.write_all_at(group.content.first(group.bytes), position)?,
+            What::Log { backend, segment, index, watermark } => {
                 let mut content_crc = 0;
                 backend.commit(segment, position, group.bytes, &mut |bytes| {
-                    let mut encoder = GroupEncoder::new(bytes, position, 0, before, Lsn(before.lsn.0 - 1));
+                    let encoder = GroupEncoder::new(bytes, position, 0, before, Lsn(before.lsn.0 - 1));
+                    let mut encoder = encoder.indexed(Some(index));
                     for (n, part) in group.parts.iter().enumerate() {
                         encoder.records(group.jobs[part.job].append(), part, n + 1 == group.parts.len());
                     }
@@ -270,6 +309,12 @@ impl Taker {
         self.commits.push(started.elapsed());
         Ok(after)
     }
+}
+
+/// Opens a file for writing with these flags.
+fn open(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
 /// CPU time that this thread has had, the system's on its behalf included.

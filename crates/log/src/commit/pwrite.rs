@@ -9,7 +9,7 @@
 //! unmaps to zeros; the virtual disks that this was measured on refuse it. A segment that retention took cannot be used
 //! again as it is: what recovery and readers know of an end rests on the zeros behind the last frame.
 
-use super::{CommitBackend, PREPARE_STEP, SegmentFile};
+use super::{CommitBackend, PREPARE_STEP, SegmentFile, aligned::Aligned};
 use crate::disk::DiskFile;
 use std::io;
 
@@ -18,7 +18,7 @@ const BUFFER_KEPT: usize = 256 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Pwrite {
-    buffer: Vec<u8>,
+    buffer: Aligned,
 }
 
 impl CommitBackend for Pwrite {
@@ -31,9 +31,9 @@ impl CommitBackend for Pwrite {
     ) -> io::Result<()> {
         if self.buffer.len() < len {
             // Zeroed once; later groups overwrite what they use, padding included.
-            self.buffer = vec![0; len.next_power_of_two()];
+            self.buffer = Aligned::zeroed(len.next_power_of_two());
         }
-        let group = &mut self.buffer[..len];
+        let group = self.buffer.first_mut(len);
         fill(group);
         mutant!(FlushDropped, {
             return file.file.write_at(group, position);
@@ -49,23 +49,19 @@ impl CommitBackend for Pwrite {
 
     fn rest(&mut self) {
         if self.buffer.len() > BUFFER_KEPT {
-            self.buffer = Vec::new();
+            self.buffer = Aligned::default();
         }
     }
 }
 
 pub(super) fn prepare(file: Box<dyn DiskFile>, bytes: u64) -> io::Result<SegmentFile> {
-    let zeros = vec![0; 1 << 20];
+    let zeros = Aligned::zeroed(PREPARE_STEP);
     let mut position = 0;
     while position < bytes {
-        let step = (bytes - position).min(PREPARE_STEP as u64);
-        let end = position + step;
-        while position < end {
-            let len = zeros.len().min(usize::try_from(end - position).unwrap_or(usize::MAX));
-            file.write_at(&zeros[..len], position)?;
-            position += len as u64;
-        }
+        let step = usize::try_from(bytes - position).unwrap_or(usize::MAX).min(PREPARE_STEP);
+        file.write_at(zeros.first(step), position)?;
         file.flush()?;
+        position += step as u64;
     }
     Ok(SegmentFile { file, map: None })
 }

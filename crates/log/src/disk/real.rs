@@ -1,10 +1,15 @@
 //! The machine's own file system.
 #![expect(unsafe_code, reason = "the memory maps; every other module sees only slices")]
 
+mod direct;
+#[cfg(test)]
+mod tests;
+
 use super::{Disk, DiskFile, DiskMap, DiskStream, DiskView, ReadMap, Whole};
 use crate::watermark::Limit;
+use direct::Direct;
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use rustix::fs::FallocateFlags;
+use rustix::{fs::FallocateFlags, io::ReadWriteFlags};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
@@ -28,6 +33,11 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         Ok(Box::new(RealFile::new(file)))
+    }
+
+    fn create_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Box::new(RealFile { direct: Direct::open(path)?, ..RealFile::new(file) }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -93,13 +103,15 @@ impl Disk for RealDisk {
 #[derive(Debug)]
 struct RealFile {
     file: File,
+    /// For whole pages, where the file was made for that.
+    direct: Option<Direct>,
     /// `RWF_DSYNC` was refused once: write and fdatasync instead.
     no_durable_write: AtomicBool,
 }
 
 impl RealFile {
     fn new(file: File) -> RealFile {
-        RealFile { file, no_durable_write: AtomicBool::new(false) }
+        RealFile { file, direct: None, no_durable_write: AtomicBool::new(false) }
     }
 }
 
@@ -126,14 +138,24 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Some(direct) = &self.direct
+            && direct.write(bytes, offset, ReadWriteFlags::empty())?
+        {
+            return Ok(());
+        }
         self.file.write_all_at(bytes, offset)
     }
 
     fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Some(direct) = &self.direct
+            && direct.write(bytes, offset, ReadWriteFlags::DSYNC)?
+        {
+            return Ok(());
+        }
         // Relaxed: a hint, written and read by the file's one writer.
         if !self.no_durable_write.load(Ordering::Relaxed) {
             let write = |rest: &[u8], at| {
-                rustix::io::pwritev2(&self.file, &[IoSlice::new(rest)], at, rustix::io::ReadWriteFlags::DSYNC)
+                rustix::io::pwritev2(&self.file, &[IoSlice::new(rest)], at, ReadWriteFlags::DSYNC)
             };
             if write_whole(bytes, offset, write)? {
                 return Ok(());
@@ -245,16 +267,12 @@ fn copy(file: &File, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Asks the disk for a window without waiting for it, in pieces small enough for the system to take whole.
-fn ask_for(file: &File, start: usize) {
-    for piece in (start..start + WINDOW).step_by(ASK) {
+/// Asks the disk for these bytes without waiting for them, in pieces small enough for the system to take whole.
+fn ask_for(file: &File, range: Range<usize>) {
+    for piece in range.clone().step_by(ASK) {
+        let len = NonZeroU64::new(ASK.min(range.end - piece) as u64);
         // A hint: nothing depends on it.
-        let _ = rustix::fs::fadvise(
-            file,
-            piece as u64,
-            NonZeroU64::new(ASK as u64),
-            rustix::fs::Advice::WillNeed,
-        );
+        let _ = rustix::fs::fadvise(file, piece as u64, len, rustix::fs::Advice::WillNeed);
     }
 }
 
@@ -276,13 +294,13 @@ struct Coming {
 
 impl Ahead {
     fn run(&self, map: &MmapRaw, file: &File) {
-        ask_for(file, 0);
+        ask_for(file, 0..WINDOW);
         for start in (0..map.len()).step_by(WINDOW) {
             // Relaxed: a hint to end early.
             if self.stopped.load(Ordering::Relaxed) {
                 return;
             }
-            ask_for(file, start + WINDOW);
+            ask_for(file, start + WINDOW..start + 2 * WINDOW);
             let len = WINDOW.min(map.len() - start);
             let failed = map.advise_range(Advice::PopulateRead, start, len).is_err();
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -386,6 +404,8 @@ impl ReadMap for RealReadMap {
             // A bad sector shows here, as an error, where touching it would kill the process; so does a file
             // that was cut just now.
             let page = start - start % PAGE;
+            // What was written past the cache is not there: together, and not page by page.
+            ask_for(&self.file, page..end);
             match map.advise_range(Advice::PopulateRead, page, end - page) {
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
                     // Kernels before 5.14 cannot: what is read through the file can fail as well.
@@ -458,6 +478,3 @@ impl DiskMap for RealMap {
         fill(unsafe { slice::from_raw_parts_mut(start, len) });
     }
 }
-
-#[cfg(test)]
-mod tests;

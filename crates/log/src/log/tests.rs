@@ -82,7 +82,7 @@ fn read(log: &Log, lane: LaneId) -> Vec<String> {
 
 #[test]
 fn what_was_committed_is_read_back_in_order_also_after_reopening_with_either_backend() {
-    for backend in [Backend::Pwrite, Backend::Mapped] {
+    for backend in [Backend::Direct, Backend::Pwrite, Backend::Mapped] {
         let dir = TempDir::new().unwrap();
         let config = LogConfig { backend, ..config(&dir) };
         let (log, recovery) = Log::open(config.clone()).unwrap();

@@ -31,8 +31,7 @@ pub(crate) fn prepare(
     path: &Path,
     bytes: u64,
 ) -> io::Result<Prepared> {
-    let made = disk.create(path).and_then(|file| commit::prepare(backend, file, bytes));
-    match made {
+    match commit::prepare(backend, &**disk, path, bytes) {
         Ok(file) => Ok(Prepared { disk: Arc::clone(disk), path: path.to_owned(), bytes, file: Some(file) }),
         Err(e) => {
             // What counts is the error above; what stays behind is removed at the next start.

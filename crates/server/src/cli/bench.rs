@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 /// Measure this machine
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Commit groups of several sizes with both backends, durably, beside the bare disk
+    /// Commit groups of several sizes with each backend, durably, beside the bare disk
     Disk(Disk),
     Http(Box<bench_http::Http>),
     Bare(bench_http::Bare),
@@ -21,7 +21,7 @@ pub(crate) struct Disk {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Only this backend; may be repeated
-    #[arg(long = "backend", value_name = "pwrite|mapped")]
+    #[arg(long = "backend", value_name = "direct|pwrite|mapped")]
     backends: Vec<Backend>,
     /// Only groups of so many bytes, a multiple of 4096; may be repeated
     #[arg(long = "group-bytes", value_name = "BYTES")]
@@ -64,7 +64,7 @@ impl Disk {
         };
         std::fs::create_dir_all(&dir)
             .map_err(|e| Failure::Failed(format!("cannot make the folder {}: {e}", dir.display())))?;
-        let runs = (options.backends.len() + 1) * options.group_bytes.len();
+        let runs = (options.backends.len() + 2) * options.group_bytes.len();
         let bar = ProgressBar::new(runs as u64).with_style(
             ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -118,7 +118,8 @@ impl Disk {
             &rows,
         )?;
         out.line(
-            "raw is the disk itself, in turn with the others: durable writes into a file written before",
+            "raw is the disk itself, in turn with the others: durable writes into a file written before, through the \
+             page cache and past it; OF RAW is of the faster of them",
         )?;
         out.line("MB/s and times are of durable commits; choose with log.backend in the configuration")?;
         out.done()

@@ -365,7 +365,7 @@ pub const KEYS: &[Key] = &[
     ),
     text(
         "log.backend",
-        "\"pwrite\" or \"mapped\"",
+        "\"direct\", \"pwrite\" or \"mapped\"",
         |c, s| {
             c.log.backend = s.parse().ok()?;
             Some(())
@@ -377,7 +377,7 @@ pub const KEYS: &[Key] = &[
         1 << 20,
         1 << 30,
         |c, n| c.log.segment_bytes_min = n,
-        "Size of a lane's first segment; sizes double from here",
+        "Size of a lane's first segments; sizes double from here as they are filled",
     ),
     whole(
         "log.segment_bytes_max",

@@ -83,7 +83,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_accepted() {
         ),
         (
             given("log.backend", Raw::String("fast".into())),
-            "log.backend is \"fast\" (f.toml:7): it must be \"pwrite\" or \"mapped\"",
+            "log.backend is \"fast\" (f.toml:7): it must be \"direct\", \"pwrite\" or \"mapped\"",
         ),
         (
             given("http.trusted_proxies", Raw::List(vec!["10/8".into()])),

@@ -1,8 +1,9 @@
 //! What the machine's own file system may do that no healthy one does while a test looks on: take less than it is given.
 
-use super::{RealDisk, write_whole};
-use crate::disk::Disk as _;
-use rustix::io::Errno;
+use super::{Direct, PAGE, RealDisk, write_whole};
+use crate::{disk::Disk as _, segment::SegmentInfo, watermark::Limit};
+use forebay_record::{Lsn, SegmentId, Seq};
+use rustix::io::{Errno, ReadWriteFlags};
 use std::{collections::VecDeque, env, fs, io, process::Command};
 
 /// What comes of a call that answers as it is told, and what it was asked: how many bytes, where to.
@@ -79,4 +80,77 @@ fn a_short_write_of_the_kernels_own_is_carried_on_and_its_end_told() {
     let bytes = fs::read(&path).expect("the file");
     assert_eq!((bytes.len(), bytes[..4096].iter().all(|b| *b == 0)), (LIMIT, true));
     assert!(bytes[4096..].iter().all(|b| *b == 9));
+}
+
+/// Bytes that start so far behind a page's start.
+fn pages(memory: &mut Vec<u8>, shift: usize, len: usize) -> &mut [u8] {
+    *memory = vec![0; len + 2 * PAGE];
+    let at = memory.as_ptr().addr();
+    &mut memory[at.next_multiple_of(PAGE) - at + shift..][..len]
+}
+
+#[test]
+fn a_file_made_for_direct_writes_takes_every_write_and_its_readers_see_each() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("file");
+    let file = RealDisk.create_direct(&path).expect("a file");
+    let mut model = vec![0; 16 * PAGE];
+    file.allocate(model.len() as u64).expect("space");
+    let map = RealDisk.open_read(&path).expect("the file").read_map().expect("a map");
+    let limit = Limit::of_closed(&SegmentInfo {
+        id: SegmentId(1),
+        base_lsn: Lsn(1),
+        base_seq: Seq(0),
+        created_at_ms: 0,
+        last_ms: Some(0),
+        bytes: model.len() as u64,
+    });
+    let limit = limit.expect("of a segment that is not written");
+    let mut memory = Vec::new();
+    // Whole pages; memory, length or place that is none; and pages that were written the other way before.
+    let writes = [
+        (0, 4 * PAGE, 0),
+        (1, PAGE, 4 * PAGE),
+        (0, PAGE + 1, 5 * PAGE),
+        (0, PAGE, 8 * PAGE + 512),
+        (0, 2 * PAGE, 4 * PAGE),
+        (8, 100, PAGE + 7),
+        (0, 8 * PAGE, 8 * PAGE),
+    ];
+    for (n, (shift, len, at)) in (1..).zip(writes) {
+        let bytes = pages(&mut memory, shift, len);
+        bytes.fill(n);
+        match n % 2 {
+            0 => file.write_at(bytes, at as u64).expect("written"),
+            _ => file.write_durable(bytes, at as u64).expect("written"),
+        }
+        model[at..at + len].copy_from_slice(bytes);
+        let mut read = vec![0; model.len()];
+        file.read_exact_at(&mut read, 0).expect("read");
+        assert!(read == model, "read after write {n}");
+        assert!(
+            map.window(limit, 0..model.len()).expect("mapped").bytes() == model,
+            "mapped after write {n}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_whole_pages_is_left_to_the_ordinary_way() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("file");
+    fs::write(&path, [0; 4 * PAGE]).expect("a file");
+    // A file system without such writes has nothing to show here.
+    let Some(direct) = Direct::open(&path).expect("the file") else { return };
+    let mut memory = Vec::new();
+    for (shift, len, at, taken) in [
+        (0, PAGE, 0, true),
+        (512, PAGE, 0, false),
+        (0, 512, 0, false),
+        (0, PAGE, 512, false),
+        (0, PAGE, 4096, true),
+    ] {
+        let bytes = pages(&mut memory, shift, len);
+        assert_eq!(direct.write(bytes, at, ReadWriteFlags::DSYNC).expect("written or not"), taken);
+    }
 }
