@@ -11,7 +11,7 @@
 
 use super::{CommitBackend, PREPARE_STEP, SegmentFile, aligned::Aligned};
 use crate::disk::DiskFile;
-use std::io;
+use std::{io, sync::LazyLock};
 
 /// A buffer larger than this is given back when the lane rests.
 const BUFFER_KEPT: usize = 256 << 10;
@@ -55,11 +55,12 @@ impl CommitBackend for Pwrite {
 }
 
 pub(super) fn prepare(file: Box<dyn DiskFile>, bytes: u64) -> io::Result<SegmentFile> {
-    let zeros = Aligned::zeroed(PREPARE_STEP);
+    // Made once: never written, they take no memory, which those from a heap that was used before would.
+    static ZEROS: LazyLock<Aligned> = LazyLock::new(|| Aligned::zeroed(PREPARE_STEP));
     let mut position = 0;
     while position < bytes {
         let step = usize::try_from(bytes - position).unwrap_or(usize::MAX).min(PREPARE_STEP);
-        file.write_at(zeros.first(step), position)?;
+        file.write_at(ZEROS.first(step), position)?;
         file.flush()?;
         position += step as u64;
     }

@@ -37,6 +37,12 @@ pub(crate) fn plan(jobs: &[Job], parts: &mut Vec<Part>) {
     parts.clear();
     for (job, append) in jobs.iter().map(Job::append).enumerate() {
         let payload = |events: usize, event_bytes| append.payload_bytes(events, event_bytes);
+        let all = 0..append.events.len();
+        let payload_bytes = payload(all.len(), append.event_bytes(all.clone()));
+        if frame_bytes(payload_bytes) <= FRAME_BYTES_MAX {
+            parts.push(Part { job, events: all, payload_bytes });
+            continue;
+        }
         let mut start = 0;
         let mut event_bytes = 0;
         for (i, event) in append.events.iter().enumerate() {
