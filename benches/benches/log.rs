@@ -1,4 +1,4 @@
-//! What the log costs: append and flush by group size on both backends, recovery, reading.
+//! What the log costs: append and flush by group size on each backend, recovery, reading.
 
 mod common;
 
@@ -79,7 +79,7 @@ async fn commit(submitter: &Submitter, append: &Append) {
 
 /// One group at a time: what one commit of that size costs, from handing over to waking.
 fn groups(c: &mut Criterion) {
-    for backend in [Backend::Pwrite, Backend::Mapped] {
+    for backend in [Backend::Direct, Backend::Pwrite, Backend::Mapped] {
         let mut group = c.benchmark_group(format!("log/commit/{backend}"));
         group.sample_size(20).measurement_time(Duration::from_secs(4));
         for kib in [4, 16, 64, 256, 1024, 4096] {

@@ -1,4 +1,4 @@
-//! Power cuts on the real kernel, with ext4 and XFS, and both commit backends: see [`forebay_tests::power_cut`].
+//! Power cuts on the real kernel, with ext4 and XFS, and every commit backend: see [`forebay_tests::power_cut`].
 //!
 //! Needs root, FUSE, loop devices, `mkfs.ext4` and `mkfs.xfs`; fails and says so where one is missing. Seeds are printed;
 //! `FOREBAY_POWER_CUT_SEED` sets another one. For longer: `cargo xtask power-cut --minutes M`.

@@ -1,4 +1,4 @@
-//! Measuring the disk the way the log uses it: both commit backends beside the bare disk, groups of several sizes.
+//! Measuring the disk the way the log uses it: every commit backend beside the bare disk, groups of several sizes.
 //!
 //! For each size, a segment is prepared for each backend as the log does it, and a file for the bare disk. Then they take
 //! turns, commit by commit, so that a disk that grows slower meanwhile is fair to all: the backends commit groups of real
