@@ -51,7 +51,7 @@ pub(crate) async fn collect(
     link: &Link,
     peer: IpAddr,
     endpoint: Endpoint,
-    parts: &mut Parts,
+    parts: &Parts,
     body: Incoming,
 ) -> Answer {
     let limit = core.shared.config.limits.body_bytes_max;
@@ -59,8 +59,6 @@ pub(crate) async fn collect(
         Ok((body, room)) => (judge(core, peer, endpoint, parts, body), room),
         Err(unread) => return refuse_unread(core, endpoint, unread, limit),
     };
-    // Before the wait: their memory serves the requests that are read meanwhile, while the cache still has it.
-    drop(std::mem::take(&mut parts.headers));
     let answer = match judged {
         Judged::Answer(answer) => answer,
         Judged::Wait(appends, reply) => match appends.durable().await {

@@ -108,7 +108,7 @@ async fn gather(
         if first.len() as u64 > permit.bytes() {
             permit.grow(first.len() as u64 - permit.bytes()).map_err(Refusal::Shed)?;
         }
-        return Ok((apart(first), permit));
+        return Ok((first, permit));
     }
     let expected = declared.and_then(|d| usize::try_from(d).ok()).unwrap_or(STEP).min(limit);
     let mut gathered = Vec::with_capacity(expected.max(first.len()));
@@ -129,16 +129,6 @@ async fn gather(
     }
     permit.shrink_to(gathered.len() as u64);
     Ok((gathered.into(), permit))
-}
-
-/// Bodies up to this size leave the buffer that they were read into.
-const APART_BYTES_MAX: usize = 16 << 10;
-
-/// A small body in memory of its own size. Shared with the connection's buffer it would keep all of that while it
-/// waits for the disk, and the next request would be read into another one: eight times the memory that a core goes
-/// through between two requests of a connection, and more than its cache has.
-fn apart(piece: Bytes) -> Bytes {
-    if piece.len() > APART_BYTES_MAX { piece } else { Bytes::copy_from_slice(&piece) }
 }
 
 /// The next piece of a body; trailers are no piece.

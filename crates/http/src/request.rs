@@ -56,9 +56,9 @@ pub(crate) async fn answer(
                 _ => Label::Track,
             };
             let Session { core, link, peer, .. } = &*session;
-            let answer = collect::collect(core, link, *peer, endpoint, &mut parts, body).await;
+            let answer = collect::collect(core, link, *peer, endpoint, &parts, body).await;
             core.counters.answered(label, answer.status());
-            answer.into_response(origin)
+            answer.into_response(std::mem::take(&mut parts.headers), origin)
         }
         Task::Rare => Box::pin(rare(&session, parts, body, origin)).await,
     };
@@ -105,7 +105,7 @@ async fn rare(
         let why = format!("too many connections: {} are open", core.shared.connections());
         let answer = answer::busy(&why, config.retry_after_s).and_close();
         discard(session, &mut body).await;
-        return finish(session, Label::None, answer, origin);
+        return finish(session, Label::None, answer, parts.headers, origin);
     }
     let Some(target) = target else {
         if session.door == Door::Main
@@ -122,13 +122,13 @@ async fn rare(
         }
         discard(session, &mut body).await;
         let answer = answer::problem(StatusCode::NOT_FOUND, "there is nothing at this path");
-        return finish(session, Label::None, answer, origin);
+        return finish(session, Label::None, answer, parts.headers, origin);
     };
     let label = label(target);
     if !target.takes(verb) {
         discard(session, &mut body).await;
         let answer = answer::method_not_allowed(target.allow());
-        return finish(session, label, answer, origin);
+        return finish(session, label, answer, parts.headers, origin);
     }
     let answer = match target {
         Target::Record => replay::record(session, &parts, body).await,
@@ -142,7 +142,7 @@ async fn rare(
             remote::answer(other)
         }
     };
-    finish(session, label, answer, origin)
+    finish(session, label, answer, parts.headers, origin)
 }
 
 /// Whether an endpoint is offered to this peer: health and metrics only on the admin listener or, without
@@ -165,16 +165,22 @@ fn preflight(session: &Session, parts: &Parts, origin: Option<HeaderValue>) -> R
     let asked = origin.is_some();
     let answer = Answer::no_content("GET, POST, PUT, OPTIONS");
     session.core.counters.answered(Label::Preflight, answer.status());
-    let mut response = answer.into_response(origin);
+    let mut response = answer.into_response(HeaderMap::new(), origin);
     if asked {
         wishes.allow(response.headers_mut());
     }
     response
 }
 
-fn finish(session: &Session, label: Label, answer: Answer, origin: Option<HeaderValue>) -> Response<Body> {
+fn finish(
+    session: &Session,
+    label: Label,
+    answer: Answer,
+    recycled: HeaderMap,
+    origin: Option<HeaderValue>,
+) -> Response<Body> {
     session.core.counters.answered(label, answer.status());
-    answer.into_response(origin)
+    answer.into_response(recycled, origin)
 }
 
 /// Reads a body that nobody wants, so that the connection can go on.
