@@ -82,7 +82,7 @@ impl Keyring {
         let mut nonce = [0; NONCE_BYTES];
         random(&mut nonce)?;
         let payload = Payload { msg: plain, aad: purpose.as_bytes() };
-        let sealed = self.0.seal.encrypt(XNonce::from_slice(&nonce), payload);
+        let sealed = self.0.seal.encrypt(&XNonce::from(nonce), payload);
         let sealed = sealed.expect("only fails for more than 256 GiB, and credentials are at most 256 bytes");
         Ok([&nonce[..], &sealed].concat())
     }
@@ -91,7 +91,7 @@ impl Keyring {
     pub(crate) fn open(&self, purpose: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
         let payload = Payload { msg: sealed, aad: purpose.as_bytes() };
-        self.0.seal.decrypt(XNonce::from_slice(nonce), payload).ok()
+        self.0.seal.decrypt(&XNonce::try_from(nonce).ok()?, payload).ok()
     }
 
     /// Reads the key of `dir`; `None` when there is none.
@@ -141,7 +141,7 @@ impl Keyring {
 }
 
 fn hmac_keyed(key: &[u8; KEY_BYTES]) -> HmacSha256 {
-    <HmacSha256 as hmac::Mac>::new_from_slice(key).expect("HMAC takes keys of any length")
+    <HmacSha256 as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 /// How often this process made a key, or tried to.

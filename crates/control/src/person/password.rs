@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use argon2::{
     Argon2,
-    password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString},
+    password_hash::{Error, PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 
 use crate::{PeopleError, StoreError, keyring::random, rules};
@@ -30,24 +30,27 @@ pub(super) fn hash(password: &str, email: &str) -> Result<String, PeopleError> {
     rules::password(password, email).map_err(|why| PeopleError::PasswordWeak { why })?;
     let mut salt = [0; 16];
     random(&mut salt)?;
-    let salt = SaltString::encode_b64(&salt).expect("sixteen bytes are a salt");
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let hashed = Argon2::default().hash_password(password.as_bytes(), &salt);
-    Ok(hashed.expect("the default parameters are valid, and the password is short").to_string())
+    let hashed: PasswordHash = Argon2::default()
+        .hash_password_with_salt(password.as_bytes(), &salt)
+        .expect("the default parameters are valid, sixteen bytes are a salt, and the password is short");
+    Ok(hashed.to_string())
 }
 
 /// Is it the password that `hashed` was made of? `None`: nobody's, and it takes as long to say so.
 pub(super) fn verify(password: &str, hashed: Option<&str>) -> Result<bool, StoreError> {
-    let parsed = PasswordHash::new(hashed.unwrap_or(NOBODYS));
-    let parsed = parsed.map_err(|error| StoreError::File {
-        what: "read a password's hash in",
-        path: "control.db".into(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
     // Longer than any that was taken: hashing it would only take time.
     let password = if password.len() <= rules::PASSWORD_BYTES_MAX { password } else { "" };
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok() && hashed.is_some())
+    match Argon2::default().verify_password(password.as_bytes(), hashed.unwrap_or(NOBODYS)) {
+        Ok(()) => Ok(hashed.is_some()),
+        Err(Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(StoreError::File {
+            what: "read a password's hash in",
+            path: "control.db".into(),
+            source: std::io::Error::other(error.to_string()),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -67,14 +70,16 @@ mod tests {
 
     #[test]
     fn nobodys_password_costs_what_anybodys_does_and_is_never_right() {
-        let (nobody, somebody) =
-            (PasswordHash::new(NOBODYS).unwrap(), hash("correct horse battery", "a@b.c").unwrap());
-        let somebody = PasswordHash::new(&somebody).unwrap();
-        assert_eq!(
-            (nobody.algorithm, nobody.version, nobody.params.as_str(), nobody.hash.map(|h| h.len())),
-            (somebody.algorithm, somebody.version, somebody.params.as_str(), somebody.hash.map(|h| h.len())),
-        );
+        let parameters = |hash: &str| hash.rsplitn(3, '$').nth(2).map(str::to_owned);
+        let somebodys = hash("correct horse battery", "a@b.c").unwrap();
+        assert_eq!((parameters(NOBODYS), NOBODYS.len()), (parameters(&somebodys), somebodys.len()));
         assert!(!verify("", None).unwrap());
         assert!(!verify("correct horse battery", None).unwrap());
+    }
+
+    #[test]
+    fn a_hash_that_is_none_is_an_error_and_no_wrong_password() {
+        let error = verify("correct horse battery", Some("plain text")).unwrap_err();
+        assert!(error.to_string().contains("read a password's hash in control.db"), "{error}");
     }
 }
