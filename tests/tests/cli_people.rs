@@ -53,6 +53,10 @@ fn an_organisation_in_the_hands_of_the_host_gets_people_and_keeps_an_owner() {
     forebay.cli(&["person", "create", "--email", "new@example.com", "--name", "New", "--no-password"]);
     let granted = ["owner", "grant", "--organisation", "1", "--email", "new@example.com", "--json"];
     assert_eq!(members(&forebay.cli(&granted).json()).len(), 2);
+    let required = forebay.cli(&["organisation", "require-two-factor", "1"]).text();
+    assert!(required.contains("second factor required"), "{required}");
+    assert!(!forebay.cli(&["organisation", "require-two-factor", "1", "--off"]).text().contains("required"));
+    forebay.try_cli(&["person", "end-two-factor", "new@example.com"]).failure(&["there is no second factor"]);
     forebay.cli(&["organisation", "rename", "1", "Acme"]);
     assert!(forebay.cli(&["organisation", "list"]).text().contains("Acme"));
 }

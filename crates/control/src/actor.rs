@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Control, OrganisationRole, PeopleError, ProjectRole, StoreError, control::Job};
+use crate::{
+    Control, OrganisationRole, PeopleError, ProjectRole, StoreError, control::Job, person::has_two_factor,
+};
 
 /// The number of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -92,9 +94,22 @@ impl<'c> Acting<'c> {
         let exists =
             job.row("SELECT 1 FROM organisations WHERE id = ?1", [organisation], |_| Ok(()))?.is_some();
         match self.role_in(job, organisation)? {
-            Some(role) if exists && role >= needs => Ok(role),
+            Some(role) if exists && role >= needs => self.check_two_factor(job, organisation).map(|()| role),
             Some(role) if exists => Err(PeopleError::Denied { organisation, role, needs }),
             _ => Err(PeopleError::OrganisationNotFound { id: organisation }),
+        }
+    }
+
+    /// Demands a second factor of a person, where the organisation requires one.
+    pub(crate) fn check_two_factor(&self, job: &Job<'_>, organisation: u64) -> Result<(), PeopleError> {
+        let sql = "SELECT 1 FROM organisations WHERE id = ?1 AND requires_two_factor = 1";
+        match self.actor {
+            Actor::Person(id)
+                if job.row(sql, [organisation], |_| Ok(()))?.is_some() && !has_two_factor(job, id)? =>
+            {
+                Err(PeopleError::TwoFactorRequired { organisation })
+            }
+            Actor::Host | Actor::Person(_) => Ok(()),
         }
     }
 
@@ -131,12 +146,15 @@ impl Acting<'_> {
     /// organisation implies. `None` if it is none of theirs, or there is no such project.
     ///
     /// # Errors
-    /// [`PeopleError::Store`].
+    /// [`PeopleError::TwoFactorRequired`].
     pub fn project_role(&self, project: u64) -> Result<Option<ProjectRole>, PeopleError> {
         self.read(|job| {
             let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
             match job.row(sql, [project], |row| row.get(0))? {
-                Some(organisation) => Ok(self.role_in_project(job, organisation, project)?),
+                Some(organisation) => {
+                    self.check_two_factor(job, organisation)?;
+                    Ok(self.role_in_project(job, organisation, project)?)
+                }
                 None => Ok(None),
             }
         })

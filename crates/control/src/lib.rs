@@ -43,7 +43,8 @@ pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
 pub use person::{
-    HandOver, Membership, NewPerson, Person, PersonChange, ProjectMembership, Session, SignIn, SignedIn,
+    Enrolment, HandOver, Membership, NewPerson, Person, PersonChange, ProjectMembership, Session, SignIn,
+    SignedIn, TwoFactor,
 };
 pub use project::{CreatedProject, NewProject, ProjectChange, ProjectInfo, ResetSecret, TokenInfo};
 pub use refusals::{StoredRefusal, StoredUnknownToken};

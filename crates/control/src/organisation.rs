@@ -29,6 +29,8 @@ pub struct Organisation {
     pub created_at_ms: u64,
     /// What the actor is there.
     pub role: OrganisationRole,
+    /// Whether everybody who does something in it needs a second factor.
+    pub requires_two_factor: bool,
     /// How many projects it has.
     pub projects: u64,
     /// Who belongs to it, the strongest role first.
@@ -119,6 +121,24 @@ impl Acting<'_> {
                 job.execute("UPDATE organisations SET name = ?2 WHERE id = ?1", params![id, name])?;
                 let detail = format!("name {:?} -> {name:?}", old.name);
                 job.audit("organisation.changed", &id.to_string(), &detail)?;
+            }
+            Ok(organisation(job, id, role)?)
+        })
+    }
+
+    /// Requires a second factor of everybody who does something in an organisation, or no longer: an admin's, who has one.
+    /// Who has none keeps their role, and may do nothing with it until they have.
+    ///
+    /// # Errors
+    /// [`PeopleError::TwoFactorRequired`] if the actor has none.
+    pub fn require_two_factor(&self, id: u64, required: bool) -> Result<Organisation, PeopleError> {
+        self.change(|job| {
+            let role = self.require(job, id, OrganisationRole::Admin)?;
+            let sql = "UPDATE organisations SET requires_two_factor = ?2 WHERE id = ?1 AND requires_two_factor <> ?2";
+            if job.execute(sql, params![id, required])? == 1 {
+                // As the rule now is: nobody locks themselves out.
+                self.check_two_factor(job, id)?;
+                job.audit("organisation.changed", &id.to_string(), &format!("requires_two_factor {required}"))?;
             }
             Ok(organisation(job, id, role)?)
         })
@@ -234,6 +254,7 @@ impl Acting<'_> {
         let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
         let organisation: u64 = job.row(sql, [project], |row| row.get(0))?.ok_or_else(not_found)?;
         let role = self.role_in_project(job, organisation, project)?.ok_or_else(not_found)?;
+        self.check_two_factor(job, organisation)?;
         if role >= needs {
             Ok((organisation, role))
         } else {
@@ -309,10 +330,10 @@ impl Acting<'_> {
 }
 
 fn organisation(job: &Job<'_>, id: u64, role_of_actor: OrganisationRole) -> Result<Organisation, StoreError> {
-    let sql = "SELECT name, created_at_ms, (SELECT count(*) FROM projects WHERE organisation_id = ?1) \
+    let sql = "SELECT name, created_at_ms, requires_two_factor, (SELECT count(*) FROM projects WHERE organisation_id = ?1) \
                FROM organisations WHERE id = ?1";
-    let found = job.row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let (name, created_at_ms, projects) =
+    let found = job.row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let (name, created_at_ms, requires_two_factor, projects) =
         found.ok_or_else(|| job.damaged(format!("organisation {id} vanished within a transaction")))?;
     let sql = "SELECT p.id, p.email, p.name, m.role, m.added_at_ms FROM organisation_members m \
                JOIN people p ON p.id = m.person_id WHERE m.organisation_id = ?1 ORDER BY p.email_key";
@@ -324,7 +345,7 @@ fn organisation(job: &Job<'_>, id: u64, role_of_actor: OrganisationRole) -> Resu
         members.push(Member { id: PersonId(number), email, name, role: role(job, &word)?, added_at_ms });
     }
     members.sort_by_key(|member| std::cmp::Reverse(member.role));
-    Ok(Organisation { id, name, created_at_ms, role: role_of_actor, projects, members })
+    Ok(Organisation { id, name, created_at_ms, role: role_of_actor, requires_two_factor, projects, members })
 }
 
 fn check_name(name: &str) -> Result<(), PeopleError> {

@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/3_lookup_tables.sql"),
     include_str!("schema/4_counted.sql"),
     include_str!("schema/5_people.sql"),
+    include_str!("schema/6_two_factor.sql"),
 ];
 
 /// Brings the store to the latest version.

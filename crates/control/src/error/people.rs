@@ -98,6 +98,19 @@ pub enum PeopleError {
     },
     /// Address and password do not belong together, or nobody has that address: it is not said which.
     SignInWrong,
+    /// The person has a second factor, and gave no code of it.
+    CodeMissing,
+    /// It is no code of the second factor, or one that was used.
+    CodeWrong,
+    /// There is a second factor already.
+    TwoFactorOn,
+    /// There is no second factor.
+    TwoFactorOff,
+    /// The organisation requires a second factor, and the actor has none.
+    TwoFactorRequired {
+        /// Which.
+        organisation: u64,
+    },
     /// The store itself failed.
     Store(StoreError),
 }
@@ -161,6 +174,17 @@ impl fmt::Display for PeopleError {
                 write!(f, "too many attempts to sign in failed; try again in {retry_after_s} seconds")
             }
             PeopleError::SignInWrong => f.write_str("address and password do not belong together"),
+            PeopleError::CodeMissing => {
+                f.write_str("a code of the authenticator is needed, or a recovery code")
+            }
+            PeopleError::CodeWrong => {
+                f.write_str("that is no code of the authenticator, or it was used; wait for the next one")
+            }
+            PeopleError::TwoFactorOn => f.write_str("there is a second factor already; end that one first"),
+            PeopleError::TwoFactorOff => f.write_str("there is no second factor; begin one first"),
+            PeopleError::TwoFactorRequired { organisation } => {
+                write!(f, "organisation {organisation} requires a second factor; set one up first")
+            }
             PeopleError::Store(error) => error.fmt(f),
         }
     }

@@ -10,6 +10,7 @@ mod delete;
 mod password;
 mod session;
 mod sign_in;
+mod two_factor;
 
 use rusqlite::params;
 use serde::Serialize;
@@ -24,6 +25,8 @@ use crate::{
 pub use delete::HandOver;
 pub use session::{Session, SignedIn};
 pub use sign_in::SignIn;
+pub(crate) use two_factor::is_on as has_two_factor;
+pub use two_factor::{Enrolment, TwoFactor};
 
 /// A person to be entered.
 #[derive(Clone, Debug)]

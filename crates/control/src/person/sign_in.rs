@@ -13,6 +13,7 @@ use rusqlite::params;
 use super::{
     key, password,
     session::{begin, network},
+    two_factor::{check, is_on},
 };
 use crate::{Control, PeopleError, PersonId, SignedIn, control::Job};
 
@@ -31,6 +32,8 @@ pub struct SignIn<'a> {
     pub email: &'a str,
     /// Their password.
     pub password: &'a str,
+    /// A code of their second factor, or a recovery code.
+    pub code: Option<&'a str>,
     /// Where the attempt comes from.
     pub address: IpAddr,
     /// What the browser calls itself.
@@ -41,7 +44,8 @@ impl Control {
     /// Begins a session. Takes about as long for people there are not as for those there are.
     ///
     /// # Errors
-    /// [`PeopleError::SignInWrong`], [`PeopleError::Throttled`].
+    /// [`PeopleError::SignInWrong`], [`PeopleError::Throttled`]; [`PeopleError::CodeMissing`] or
+    /// [`PeopleError::CodeWrong`] only where the password was right.
     pub fn sign_in(&self, attempt: &SignIn<'_>) -> Result<SignedIn, PeopleError> {
         // What is longer is nobody's, and not to be kept.
         let email_key: String = key(attempt.email).chars().take(254).collect();
@@ -54,7 +58,7 @@ impl Control {
         })?;
         let hash = known.as_ref().and_then(|(_, hash)| hash.as_deref());
         let right = password::verify(attempt.password, hash)?;
-        let signed_in = self.change(|job| {
+        let outcome = self.change(|job| {
             // Attempts that were looked at side by side count, too.
             throttle(job, &email_key, &network)?;
             let same = match (&known, right) {
@@ -64,10 +68,23 @@ impl Control {
                 }
                 _ => None,
             };
-            note(job, &email_key, &network, same.is_some())?;
-            same.map(|person| begin(job, person, &network, attempt.user_agent)).transpose()
-        })?;
-        signed_in.ok_or(PeopleError::SignInWrong)
+            let refusal = match (same, attempt.code) {
+                (None, _) => Some(PeopleError::SignInWrong),
+                (Some(person), code) if is_on(job, person)? => match code {
+                    // The right password, on the way to the code: no guess.
+                    None => return Ok(Err(PeopleError::CodeMissing)),
+                    Some(code) => (!check(job, person, code)?).then_some(PeopleError::CodeWrong),
+                },
+                (Some(_), _) => None,
+            };
+            note(job, &email_key, &network, refusal.is_none())?;
+            Ok(match (refusal, same) {
+                (None, Some(person)) => Ok(begin(job, person, &network, attempt.user_agent)?),
+                (refusal, _) => Err(refusal.unwrap_or(PeopleError::SignInWrong)),
+            })
+        });
+        // What is refused was noted, so it is no failure of the transaction.
+        outcome.and_then(|outcome: Result<SignedIn, PeopleError>| outcome)
     }
 }
 

@@ -38,7 +38,7 @@ fn organisation(control: &Control) -> (u64, [PersonId; 3], u64) {
 }
 
 fn sign_in<'a>(email: &'a str, password: &'a str) -> SignIn<'a> {
-    SignIn { email, password, address: HOME, user_agent: "a browser" }
+    SignIn { email, password, code: None, address: HOME, user_agent: "a browser" }
 }
 
 fn roles(control: &Control, organisation: u64) -> Vec<(String, OrganisationRole)> {
@@ -253,7 +253,9 @@ fn who_guesses_is_throttled_by_address_and_by_network_whether_the_person_exists_
     // From one network, with an address for each guess.
     let from = |last: u16, email: &str| {
         let address = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
-        control.sign_in(&SignIn { email, password: "wrong password", address, user_agent: "" }).unwrap_err()
+        control
+            .sign_in(&SignIn { email, password: "wrong password", code: None, address, user_agent: "" })
+            .unwrap_err()
     };
     for n in 0..50 {
         let error = from(n, &format!("guess{n}@example.com"));
@@ -367,4 +369,110 @@ fn of_two_that_leave_at_once_one_stays() {
         roles(&control, organisation).iter().filter(|(_, role)| *role == OrganisationRole::Owner).count(),
         1
     );
+}
+
+/// What an authenticator with that secret shows.
+fn shown_by_authenticator(secret: &str, at_ms: u64) -> String {
+    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+    totp_rs::Builder::new().with_secret(secret).build().unwrap().generate(at_ms / 1000).to_string()
+}
+
+fn with_code<'a>(code: Option<&'a str>) -> SignIn<'a> {
+    SignIn { code, ..sign_in("zoe@example.com", PASSWORD) }
+}
+
+#[test]
+fn a_second_factor_is_asked_for_once_it_is_proven_and_each_code_counts_once() {
+    let (_dir, control, clock) = clocked_store();
+    let zoe = enter_with_password(&control, "zoe");
+    let acting = control.acting(zoe);
+    assert!(matches!(acting.begin_two_factor(zoe, Some("wrong password")), Err(PeopleError::PasswordWrong)));
+    assert!(matches!(acting.confirm_two_factor(zoe, "123456"), Err(PeopleError::TwoFactorOff)));
+    let enrolment = acting.begin_two_factor(zoe, Some(PASSWORD)).unwrap();
+    let url =
+        format!("otpauth://totp/Forebay:zoe%40example%2Ecom?secret={}&issuer=Forebay", enrolment.secret);
+    assert_eq!(enrolment.url, url);
+    assert!(!format!("{enrolment:?}").contains(&enrolment.secret), "no secret in a message");
+    let now = || clock.load(Ordering::Relaxed);
+    let code =
+        |steps: i64| shown_by_authenticator(&enrolment.secret, now().saturating_add_signed(steps * 30_000));
+    control.sign_in(&with_code(None)).expect("not proven yet, so not asked for");
+    assert!(matches!(acting.confirm_two_factor(zoe, &code(-5)), Err(PeopleError::CodeWrong)));
+    let recovery = acting.confirm_two_factor(zoe, &code(0)).unwrap();
+    assert_eq!(acting.two_factor(zoe).unwrap().since_ms, Some(now()));
+    assert!(matches!(acting.begin_two_factor(zoe, Some(PASSWORD)), Err(PeopleError::TwoFactorOn)));
+
+    assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::CodeMissing)));
+    assert!(
+        matches!(control.sign_in(&with_code(Some(&code(0)))), Err(PeopleError::CodeWrong)),
+        "used already"
+    );
+    let right_code = code(1);
+    let wrong_password = SignIn { password: "wrong password", ..with_code(Some(&right_code)) };
+    assert!(
+        matches!(control.sign_in(&wrong_password), Err(PeopleError::SignInWrong)),
+        "it is not said which"
+    );
+    // A clock that is half a minute ahead.
+    let next = code(1);
+    let spaced = format!("{} {}", &next[..3], &next[3..]);
+    control.sign_in(&with_code(Some(&spaced))).unwrap();
+    clock.fetch_add(30_000, Ordering::Relaxed);
+    assert!(matches!(control.sign_in(&with_code(Some(&next))), Err(PeopleError::CodeWrong)));
+
+    // Recovery codes, however they are typed.
+    assert_eq!(recovery.len(), 10);
+    let typed = recovery[3].to_uppercase().replace('-', " ");
+    control.sign_in(&with_code(Some(&typed))).unwrap();
+    assert!(matches!(control.sign_in(&with_code(Some(&recovery[3]))), Err(PeopleError::CodeWrong)));
+    assert_eq!(acting.two_factor(zoe).unwrap().recovery_codes, 9);
+    let renewed = acting.renew_recovery_codes(zoe, Some(PASSWORD)).unwrap();
+    assert!(matches!(control.sign_in(&with_code(Some(&recovery[4]))), Err(PeopleError::CodeWrong)));
+    control.sign_in(&with_code(Some(&renewed[0]))).unwrap();
+
+    // The authenticator and the paper are lost: the host helps.
+    control.host().end_two_factor(zoe, None).unwrap();
+    assert!(matches!(control.host().end_two_factor(zoe, None), Err(PeopleError::TwoFactorOff)));
+    control.sign_in(&with_code(None)).unwrap();
+    assert_eq!(acting.two_factor(zoe).unwrap().recovery_codes, 0);
+}
+
+#[test]
+fn guessed_codes_are_throttled_like_guessed_passwords() {
+    let (_dir, control) = store();
+    let zoe = enter_with_password(&control, "zoe");
+    let enrolment = control.host().begin_two_factor(zoe, None).unwrap();
+    control
+        .host()
+        .confirm_two_factor(zoe, &shown_by_authenticator(&enrolment.secret, crate::common::NOW_MS))
+        .unwrap();
+    for _ in 0..10 {
+        assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::CodeMissing)), "no guess");
+        assert!(matches!(control.sign_in(&with_code(Some("000000"))), Err(PeopleError::CodeWrong)));
+    }
+    assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::Throttled { .. })));
+}
+
+#[test]
+fn an_organisation_that_requires_a_second_factor_is_closed_to_those_without() {
+    let (_dir, control) = store();
+    let (id, [owner, admin, _], project) = organisation(&control);
+    let required =
+        |error: PeopleError| assert!(matches!(error, PeopleError::TwoFactorRequired { .. }), "{error}");
+    required(control.acting(owner).require_two_factor(id, true).unwrap_err());
+    assert!(!control.host().organisation(id).unwrap().requires_two_factor, "nobody locks themselves out");
+    let enrolment = control.host().begin_two_factor(owner, None).unwrap();
+    required(control.acting(owner).require_two_factor(id, true).unwrap_err());
+    let code = shown_by_authenticator(&enrolment.secret, crate::common::NOW_MS);
+    control.acting(owner).confirm_two_factor(owner, &code).unwrap();
+    assert!(control.acting(owner).require_two_factor(id, true).unwrap().requires_two_factor);
+    required(control.acting(admin).organisation(id).unwrap_err());
+    required(control.acting(admin).project_role(project).unwrap_err());
+    required(
+        control.acting(admin).set_project_role(project, admin, Some(ProjectRole::Consumer)).unwrap_err(),
+    );
+    assert_eq!(control.acting(owner).project_role(project).unwrap(), Some(ProjectRole::Owner));
+    control.host().organisation(id).expect("the host needs none");
+    control.host().require_two_factor(id, false).unwrap();
+    control.acting(admin).organisation(id).unwrap();
 }

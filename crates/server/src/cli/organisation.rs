@@ -31,6 +31,14 @@ pub(crate) enum Organisation {
         /// The new name
         name: String,
     },
+    /// Require a second factor of everybody who does something in an organisation
+    RequireTwoFactor {
+        /// Its number
+        id: u64,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+    },
     /// Give a person a role, whether they belong to it or not yet
     SetRole {
         /// The organisation's number
@@ -108,6 +116,9 @@ impl Organisation {
             }
             Organisation::Show { id } => show(&mut out, &host.organisation(id)?)?,
             Organisation::Rename { id, name } => show(&mut out, &host.rename_organisation(id, &name)?)?,
+            Organisation::RequireTwoFactor { id, off } => {
+                show(&mut out, &host.require_two_factor(id, !off)?)?
+            }
             Organisation::SetRole { id, email, role } => {
                 let whom = person(&host, &email)?;
                 show(&mut out, &host.set_organisation_role(id, whom, role)?)?;
@@ -165,7 +176,11 @@ fn show(out: &mut out::Out, organisation: &Shown) -> Done {
         return out.value(organisation);
     }
     let id = organisation.id;
-    out.line(&format!("organisation {id}  {}   projects: {}", organisation.name, organisation.projects))?;
+    let two_factor = if organisation.requires_two_factor { "   second factor required" } else { "" };
+    out.line(&format!(
+        "organisation {id}  {}   projects: {}{two_factor}",
+        organisation.name, organisation.projects
+    ))?;
     if organisation.members.is_empty() {
         return out.line(&format!(
             "nobody belongs to it yet: forebay person create --email EMAIL --name NAME --organisation {id} --role owner"

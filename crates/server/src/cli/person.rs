@@ -35,6 +35,11 @@ pub(crate) enum Person {
         /// Their e-mail address
         email: String,
     },
+    /// Sign a person in without a second factor again, who lost the authenticator and the recovery codes
+    EndTwoFactor {
+        /// Their e-mail address
+        email: String,
+    },
     /// Delete a person at once and for good; projects and events stay
     Delete(Delete),
 }
@@ -148,6 +153,13 @@ impl Person {
                 let ended = control.host().end_sessions(person.id, None)?;
                 let text = format!("{}: sessions ended: {ended}", person.email);
                 tell(&mut out, &json!({ "id": person.id, "sessions_ended": ended }), &text)?;
+            }
+            Person::EndTwoFactor { email } => {
+                let control = common.existing_control()?;
+                let person = control.host().person_of_email(&email)?;
+                control.host().end_two_factor(person.id, None)?;
+                let text = format!("{} signs in by password alone", person.email);
+                tell(&mut out, &json!({ "id": person.id, "two_factor": false }), &text)?;
             }
             Person::Delete(delete) => {
                 let control = common.existing_control()?;
