@@ -286,31 +286,27 @@ fn people(job: &Job<'_>, only: Option<PersonId>) -> Result<Vec<Person>, StoreErr
          JOIN organisations o ON o.id = m.organisation_id WHERE {} ORDER BY m.person_id, o.id",
         only_if(only, "m.person_id")
     );
-    let mut organisations = job
-        .rows(&sql, [only], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?
-        .into_iter()
-        .peekable();
+    let mut organisations = roles(job, &sql, only)?.into_iter().peekable();
     let sql = format!(
         "SELECT m.person_id, p.id, p.name, m.role FROM project_members m \
          JOIN projects p ON p.id = m.project_id WHERE {} ORDER BY m.person_id, p.id",
         only_if(only, "m.person_id")
     );
-    let mut projects = job
-        .rows(&sql, [only], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))?
-        .into_iter()
-        .peekable();
+    let mut projects = roles(job, &sql, only)?.into_iter().peekable();
     // All three are in the order of people's numbers.
     for person in &mut people {
-        while let Some((_, id, name, word)) =
-            organisations.next_if(|(of, ..): &(u64, _, _, _)| *of == person.id.0)
-        {
+        while let Some((_, id, name, word)) = organisations.next_if(|(of, ..)| *of == person.id.0) {
             person.organisations.push(Membership { id, name, role: role(job, &word)? });
         }
-        while let Some((_, id, name, word)) = projects.next_if(|(of, ..): &(u64, _, _, _)| *of == person.id.0)
-        {
+        while let Some((_, id, name, word)) = projects.next_if(|(of, ..)| *of == person.id.0) {
             person.projects.push(ProjectMembership { id, name, role: role(job, &word)? });
         }
     }
     people.sort_by_key(|person| key(&person.email));
     Ok(people)
+}
+
+/// Rows of whose role it is, and where: number, name, and the role as the store has it.
+fn roles(job: &Job<'_>, sql: &str, only: Option<u64>) -> Result<Vec<(u64, u64, String, String)>, StoreError> {
+    job.rows(sql, [only], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
 }
