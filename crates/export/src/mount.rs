@@ -13,12 +13,12 @@ use crate::{
     query::{self, BadQuery, parameter},
     stream::Stream,
 };
-use forebay_http::{AuthError, Body, Claim, Context, Identity, Mount, MountFuture, Proof};
+use bytes::Bytes;
+use forebay_http::{AuthError, Body, BodyError, Claim, Context, Identity, Mount, MountFuture, Proof};
 use forebay_log::Store;
 use forebay_route::Credential;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
     header::{
         ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
         VARY, WWW_AUTHENTICATE,
@@ -57,7 +57,7 @@ impl Mount for ExportMount {
         path == PATH
     }
 
-    fn call(&self, request: Request<Incoming>, context: Context) -> MountFuture {
+    fn call(&self, request: Request<Result<Bytes, BodyError>>, context: Context) -> MountFuture {
         let (store, turns, turn_wait) = (self.store.clone(), Arc::clone(&self.turns), self.turn_wait);
         Box::pin(async move {
             // The body of a GET is nothing to wait for.

@@ -11,6 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `X-Real-IP`
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// `X-Forwarded-Host`
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Forwarded-Proto`
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The networks whose word on addresses is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +69,24 @@ pub fn was_forwarded(headers: &HeaderMap) -> bool {
     [&X_FORWARDED_FOR, &X_REAL_IP, &hyper::header::FORWARDED, &hyper::header::VIA]
         .into_iter()
         .any(|name| headers.contains_key(name))
+}
+
+/// Whether the client's own connection was encrypted, as the last proxy of those in front says: the last entry is the
+/// one that no client can write. To be believed of a trusted peer only.
+#[must_use]
+pub fn was_encrypted(headers: &HeaderMap) -> bool {
+    let last = |name: &HeaderName| {
+        let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        lists.flat_map(|list| list.split(',')).last()
+    };
+    if let Some(proto) = last(&X_FORWARDED_PROTO) {
+        return proto.trim().eq_ignore_ascii_case("https");
+    }
+    let element = last(&hyper::header::FORWARDED).unwrap_or_default();
+    element.split(';').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("proto")
+            && value.trim().trim_matches('"').eq_ignore_ascii_case("https")
+    })
 }
 
 fn first_public(
@@ -171,6 +193,24 @@ mod tests {
             (&[], "10.0.0.1"),
         ] {
             check(trusted, "10.0.0.1", headers, want);
+        }
+    }
+
+    #[test]
+    fn the_last_proxy_says_whether_a_connection_is_encrypted() {
+        for (headers, want) in [
+            (&[][..], false),
+            (&[(X_FORWARDED_PROTO, "https")], true),
+            (&[(X_FORWARDED_PROTO, "HTTPS")], true),
+            (&[(X_FORWARDED_PROTO, "http")], false),
+            (&[(X_FORWARDED_PROTO, "https, http")], false),
+            (&[(X_FORWARDED_PROTO, "https"), (FORWARDED, "proto=http")], true),
+            (&[(FORWARDED, "for=1.2.3.4;proto=\"https\"")], true),
+            (&[(FORWARDED, "for=1.2.3.4;proto=https, for=10.0.0.1")], false),
+        ] {
+            let headers: HeaderMap =
+                headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+            assert_eq!(was_encrypted(&headers), want, "{headers:?}");
         }
     }
 

@@ -49,7 +49,7 @@ pub use body::{Body, StreamError};
 pub use collector::{Collector, Parts};
 pub use config::{DrainConfig, HttpConfig, HttpConfigError, HttpLimits, ProxyProtocol, Timeouts};
 pub use listener::{ListenError, Listeners};
-pub use mount::{Context, Mount, MountFuture};
+pub use mount::{BodyError, Context, Mount, MountFuture, Place};
 pub use paths::{PathError, PathTable};
 pub use serve::{Running, Stopped, serve};
 pub use stored::Stored;

@@ -12,10 +12,10 @@ use crate::{
     connection::{Door, Session},
     cors::{self, Preflight},
     counters::Label,
-    intake,
+    intake::{self, Unread},
     link::Stage,
     lookup,
-    mount::Context,
+    mount::{BodyError, Context, Mount},
     paths::{self, Target, Verb},
     remote, replay,
 };
@@ -26,7 +26,7 @@ use hyper::{
     header::{CONNECTION, HeaderValue, ORIGIN},
     http::request::Parts,
 };
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, rc::Rc, sync::Arc};
 
 /// What is to be done with a request.
 enum Task {
@@ -98,7 +98,8 @@ async fn rare(
     let path = paths::normalise(parts.uri.path()).into_owned();
     let verb = Verb::of(&parts.method);
     if verb == Verb::Options {
-        return preflight(session, &parts, origin);
+        let is_shared = mount_at(session, &path).is_none_or(|mount| mount.place().is_shared());
+        return preflight(session, &parts, origin.filter(|_| is_shared));
     }
     let target = config.paths.find(&path).filter(|&target| offered(session, target, &parts.headers));
     if session.refused {
@@ -108,17 +109,8 @@ async fn rare(
         return finish(session, Label::None, answer, parts.headers, origin);
     }
     let Some(target) = target else {
-        if session.door == Door::Main
-            && let Some(mount) = core.mounts.iter().find(|mount| mount.matches(&path))
-        {
-            let client = config.trusted_proxies.client(session.peer, &parts.headers);
-            let context = Context { collector: core.shared.clone(), client };
-            let mut response = mount.call(Request::from_parts(parts, body), context).await;
-            if let Some(origin) = origin {
-                cors::allow(response.headers_mut(), origin);
-            }
-            core.counters.answered(Label::Mounted, response.status());
-            return response;
+        if let Some(mount) = mount_at(session, &path) {
+            return call(session, mount, parts, body, origin).await;
         }
         discard(session, &mut body).await;
         let answer = answer::problem(StatusCode::NOT_FOUND, "there is nothing at this path");
@@ -143,6 +135,54 @@ async fn rare(
         }
     };
     finish(session, label, answer, parts.headers, origin)
+}
+
+/// The mount that a path belongs to, if it is reached by this connection's door.
+fn mount_at<'s>(session: &'s Session, path: &str) -> Option<&'s Arc<dyn Mount>> {
+    let Session { core, door, .. } = session;
+    let has_admin_listener = core.shared.config.admin_listen.is_some();
+    let is_here = |mount: &Arc<dyn Mount>| mount.place().is_at(*door == Door::Admin, has_admin_listener);
+    core.mounts.iter().find(|mount| mount.matches(path) && is_here(mount))
+}
+
+/// Hands a request to a mount, with as much of a body as it takes.
+async fn call(
+    session: &Session,
+    mount: &Arc<dyn Mount>,
+    mut parts: Parts,
+    body: Incoming,
+    origin: Option<HeaderValue>,
+) -> Response<Body> {
+    let Session { core, link, .. } = session;
+    let config = &core.shared.config;
+    let read = intake::read(core, link, &parts.headers, body, mount.body_bytes_max()).await;
+    // The permit is held until the answer: the body lies in memory as long.
+    let (body, whole, _room) = match read {
+        Ok((body, room)) => (Ok(body), true, room),
+        Err(Unread::TooLarge { whole }) => (Err(BodyError::TooLarge), whole, None),
+        Err(Unread::Shed { whole, .. }) => (Err(BodyError::Busy), whole, None),
+        Err(Unread::Slow | Unread::Broken) => (Err(BodyError::Broken), false, None),
+    };
+    let trusted = config.trusted_proxies.contains(session.peer);
+    let context = Context {
+        collector: core.shared.clone(),
+        client: config.trusted_proxies.client(session.peer, &parts.headers),
+        is_secure: trusted && address::was_encrypted(&parts.headers),
+        is_admin: session.door == Door::Admin || config.admin_listen.is_none(),
+    };
+    // What only a trusted proxy may say, a mount is not to hear from anybody else.
+    if !trusted {
+        parts.headers.remove(address::X_FORWARDED_HOST);
+    }
+    let mut response = mount.call(Request::from_parts(parts, body), context).await;
+    if let Some(origin) = origin.filter(|_| mount.place().is_shared()) {
+        cors::allow(response.headers_mut(), origin);
+    }
+    if !whole {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    core.counters.answered(Label::Mounted, response.status());
+    response
 }
 
 /// Whether an endpoint is offered to this peer: health and metrics only on the admin listener or, without
