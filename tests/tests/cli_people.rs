@@ -88,3 +88,34 @@ fn what_is_refused_about_people_is_explained_and_no_password_shows() {
     let other = ["organisation", "set-project-role", "99", "zoe@example.com", "admin"];
     forebay.try_cli(&other).failure(&["there is no project 99"]);
 }
+
+#[test]
+fn people_are_invited_by_a_code_that_is_shown_once_and_can_be_taken_back() {
+    let forebay = Forebay::start();
+    let project = forebay.create_project("Shop").id.to_string();
+    let invite = ["organisation", "invite", "1", "ann@example.com", "--project", &project];
+    let invited = forebay.cli(&[&invite[..], &["--project-role", "analyst", "--json"]].concat()).json();
+    let code = invited.str("code").to_owned();
+    assert_eq!((code.len(), invited.str("role"), invited.str("project_role")), (32, "member", "analyst"));
+    let listed = forebay.cli(&["organisation", "invitations", "1"]).text();
+    assert!(listed.contains("ann@example.com") && !listed.contains(&code), "{listed}");
+    let id = invited.u64("id").to_string();
+    forebay.cli(&["organisation", "revoke-invitation", "1", &id]);
+    forebay
+        .try_cli(&["organisation", "revoke-invitation", "1", &id])
+        .failure(&[&format!("there is no invitation {id}"), "`forebay organisation invitations`"]);
+    forebay
+        .try_cli(&["organisation", "invite", "1", "ann@example.com", "--expires", "2020-01-01"])
+        .failure(&["give a time from now to 90 days ahead"]);
+}
+
+#[test]
+fn the_host_prints_a_link_to_set_up_by_until_somebody_has() {
+    let forebay = Forebay::start();
+    let link = ["owner", "setup-link", "--json"];
+    let [first, second] = [0, 1].map(|_| forebay.cli(&link).json().str("code").to_owned());
+    assert_ne!(first, second);
+    assert!(forebay.cli(&["owner", "setup-link"]).text().contains("open    /setup?code="));
+    forebay.cli(&["person", "create", "--email", "zoe@example.com", "--name", "Zoë", "--no-password"]);
+    forebay.try_cli(&link).failure(&["somebody has set up already", "`forebay owner grant`"]);
+}

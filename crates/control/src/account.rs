@@ -140,7 +140,7 @@ pub(crate) fn insert(
         "INSERT INTO service_accounts (organisation_id, username, secret_mac, secret_sha256_sealed, expires_at_ms, \
          created_at_ms, created_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
-            project::organisation(job)?,
+            project::first_organisation(job)?,
             username,
             keyring.mac_of_sha256(secret_sha256).0,
             keyring.seal(&purpose(username), secret_sha256)?,

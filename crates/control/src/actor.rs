@@ -113,6 +113,14 @@ impl<'c> Acting<'c> {
         }
     }
 
+    /// Demands that the actor is the host.
+    pub(crate) fn require_host(&self) -> Result<(), PeopleError> {
+        match self.actor {
+            Actor::Host => Ok(()),
+            Actor::Person(_) => Err(PeopleError::HostOnly),
+        }
+    }
+
     /// Demands that the actor is `person`, or the host.
     pub(crate) fn require_self(&self, person: PersonId) -> Result<(), PeopleError> {
         match self.actor {

@@ -43,8 +43,8 @@ pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
 pub use person::{
-    Enrolment, HandOver, Membership, NewPerson, Person, PersonChange, ProjectMembership, Session, SignIn,
-    SignedIn, TwoFactor,
+    Enrolment, HandOver, Invitation, Invited, Membership, NewInvitation, NewPerson, OpenInvitation,
+    PasswordProof, Person, PersonChange, ProjectMembership, Session, SetupCode, SignIn, SignedIn, TwoFactor,
 };
 pub use project::{CreatedProject, NewProject, ProjectChange, ProjectInfo, ResetSecret, TokenInfo};
 pub use refusals::{StoredRefusal, StoredUnknownToken};

@@ -221,25 +221,13 @@ impl Acting<'_> {
                     needs: new.max(old).unwrap_or(own),
                 });
             }
-            match new {
-                _ if new == old => return Ok(()),
-                Some(new) => {
-                    if organisation_role(job, organisation, whom)?.is_none() {
-                        give(job, organisation, whom, None, OrganisationRole::Member)?;
-                    }
-                    let sql = "INSERT INTO project_members VALUES (?1, ?2, ?3, ?4, ?5) \
-                               ON CONFLICT (project_id, person_id) DO UPDATE SET role = excluded.role";
-                    job.execute(sql, params![project, whom.0, new.as_str(), job.now_ms, job.actor()])?;
-                }
-                None => {
-                    let sql = "DELETE FROM project_members WHERE project_id = ?1 AND person_id = ?2";
-                    job.execute(sql, params![project, whom.0])?;
-                }
+            if new == old {
+                return Ok(());
             }
-            let word = |role: Option<ProjectRole>| role.map_or("none", ProjectRole::as_str);
-            let detail = format!("{} {} -> {}", subject(whom), word(old), word(new));
-            job.audit("project.role_changed", &project.to_string(), &detail)?;
-            Ok(())
+            if new.is_some() && organisation_role(job, organisation, whom)?.is_none() {
+                give(job, organisation, whom, None, OrganisationRole::Member)?;
+            }
+            Ok(give_in_project(job, project, whom, old, new)?)
         })
     }
 
@@ -293,7 +281,7 @@ fn check_not_the_last(job: &Job<'_>, id: u64, who: PersonId) -> Result<(), Peopl
 }
 
 /// Writes a role down.
-fn give(
+pub(crate) fn give(
     job: &Job<'_>,
     id: u64,
     whom: PersonId,
@@ -307,7 +295,36 @@ fn give(
     job.audit("organisation.role_changed", &id.to_string(), &detail)
 }
 
-fn project_role(job: &Job<'_>, project: u64, person: PersonId) -> Result<Option<ProjectRole>, StoreError> {
+/// Writes a role in a project down, or that there is none any more. Of a member of its organisation only.
+pub(crate) fn give_in_project(
+    job: &Job<'_>,
+    project: u64,
+    whom: PersonId,
+    old: Option<ProjectRole>,
+    new: Option<ProjectRole>,
+) -> Result<(), StoreError> {
+    match new {
+        Some(new) => {
+            let sql = "INSERT INTO project_members VALUES (?1, ?2, ?3, ?4, ?5) \
+                       ON CONFLICT (project_id, person_id) DO UPDATE SET role = excluded.role";
+            job.execute(sql, params![project, whom.0, new.as_str(), job.now_ms, job.actor()])?;
+        }
+        None => {
+            let sql = "DELETE FROM project_members WHERE project_id = ?1 AND person_id = ?2";
+            job.execute(sql, params![project, whom.0])?;
+        }
+    }
+    let word = |role: Option<ProjectRole>| role.map_or("none", ProjectRole::as_str);
+    let detail = format!("{} {} -> {}", subject(whom), word(old), word(new));
+    job.audit("project.role_changed", &project.to_string(), &detail)
+}
+
+/// What a person was given in a project.
+pub(crate) fn project_role(
+    job: &Job<'_>,
+    project: u64,
+    person: PersonId,
+) -> Result<Option<ProjectRole>, StoreError> {
     let sql = "SELECT role FROM project_members WHERE project_id = ?1 AND person_id = ?2";
     let word: Option<String> = job.row(sql, [project, person.0], |row| row.get(0))?;
     word.map(|word| role(job, &word)).transpose()

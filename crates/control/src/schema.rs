@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/4_counted.sql"),
     include_str!("schema/5_people.sql"),
     include_str!("schema/6_two_factor.sql"),
+    include_str!("schema/7_invitations.sql"),
 ];
 
 /// Brings the store to the latest version.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::StoreError;
+use super::{StoreError, moment};
 use crate::{OrganisationRole, PersonId, ProjectRole, rules::PASSWORD_CHARS_MIN};
 
 /// Why something about people or organisations was not done.
@@ -52,6 +52,10 @@ pub enum PeopleError {
     },
     /// The password given to prove who one is, is not theirs.
     PasswordWrong,
+    /// The act takes a fresh proof that the password was given; see [`crate::PasswordProof`].
+    PasswordNeeded,
+    /// Only whoever may run commands on the host does that.
+    HostOnly,
     /// The actor's role does not reach.
     Denied {
         /// Where.
@@ -91,6 +95,38 @@ pub enum PeopleError {
         /// The organisation's number and name.
         organisation: (u64, String),
     },
+    /// The person belongs to the organisation already.
+    AlreadyMember {
+        /// Their address.
+        who: String,
+        /// The organisation.
+        organisation: u64,
+    },
+    /// What is to end, would end in the past or too far ahead.
+    ExpiryInvalid {
+        /// The end given, in milliseconds since the epoch.
+        expires_at_ms: u64,
+        /// How many days ahead it may be.
+        days_max: u64,
+    },
+    /// The organisation has as many open invitations as it may.
+    TooManyInvitations {
+        /// Which.
+        organisation: u64,
+        /// How many that is.
+        max: u64,
+    },
+    /// The organisation has no such invitation.
+    InvitationNotFound {
+        /// The number given.
+        id: u64,
+    },
+    /// The code is none, was used, or has ended.
+    InvitationGone,
+    /// The invitation is for another address than the actor's.
+    InvitationOfAnother,
+    /// The code is none, was used or has ended, or somebody has set up already.
+    SetupCodeGone,
     /// Too many attempts to sign in failed of late.
     Throttled {
         /// When the next one is looked at, in seconds.
@@ -149,6 +185,10 @@ impl fmt::Display for PeopleError {
                 )
             }
             PeopleError::PasswordWrong => f.write_str("that is not the password; give the present one"),
+            PeopleError::PasswordNeeded => f.write_str("give the password once more to do that"),
+            PeopleError::HostOnly => {
+                f.write_str("only `forebay person create` on the host does that; invite people instead")
+            }
             PeopleError::Denied { organisation, role, needs } => {
                 write!(
                     f,
@@ -169,6 +209,29 @@ impl fmt::Display for PeopleError {
             PeopleError::LastOwner { who, organisation: (id, name) } => write!(
                 f,
                 "{who} is the only owner of organisation {id} ({name}); make another member an owner first"
+            ),
+            PeopleError::AlreadyMember { who, organisation } => {
+                write!(f, "{who} belongs to organisation {organisation} already; change their role instead")
+            }
+            PeopleError::ExpiryInvalid { expires_at_ms, days_max } => {
+                write!(f, "it would end at {}; give a time from now to {days_max} days ahead", moment(*expires_at_ms))
+            }
+            PeopleError::TooManyInvitations { organisation, max } => {
+                write!(f, "organisation {organisation} has {max} open invitations; take some back first")
+            }
+            PeopleError::InvitationNotFound { id } => write!(
+                f,
+                "there is no invitation {id}; `forebay organisation invitations` shows those that are open"
+            ),
+            PeopleError::InvitationGone => {
+                f.write_str("that invitation was used or taken back, or has ended; ask for another")
+            }
+            PeopleError::InvitationOfAnother => f.write_str(
+                "that invitation is for another address; sign in as whom it is for, or ask for one to yours",
+            ),
+            PeopleError::SetupCodeGone => f.write_str(
+                "that set-up link was used, replaced or has ended; `forebay owner setup-link` on the host prints another \
+                 while nobody has set up",
             ),
             PeopleError::Throttled { retry_after_s } => {
                 write!(f, "too many attempts to sign in failed; try again in {retry_after_s} seconds")

@@ -3,7 +3,9 @@
 use rusqlite::params;
 
 use super::{Person, person, subject};
-use crate::{Acting, OrganisationRole, PeopleError, PersonId, actor::organisation_role, control::Job};
+use crate::{
+    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, actor::organisation_role, control::Job,
+};
 
 /// Who becomes an owner in the stead of a person who is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +26,11 @@ impl Acting<'_> {
     pub fn delete_person(
         &self,
         id: PersonId,
-        password: Option<&str>,
+        proof: &PasswordProof,
         hand_overs: &[HandOver],
     ) -> Result<(), PeopleError> {
         self.require_self(id)?;
-        self.prove(id, password)?;
+        self.check_proof(proof)?;
         self.change(|job| {
             let leaving = person(job, id)?;
             for hand_over in hand_overs {

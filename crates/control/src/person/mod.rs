@@ -7,8 +7,11 @@
 //! * Whoever changes an address or a password, or deletes a person, gives the password; the host needs none.
 
 mod delete;
+mod invitation;
 mod password;
+mod proof;
 mod session;
+mod setup;
 mod sign_in;
 mod two_factor;
 
@@ -19,11 +22,15 @@ use crate::{
     Acting, OrganisationRole, PeopleError, PersonId, ProjectRole, StoreError,
     actor::{Actor, role},
     control::{Job, only_if},
+    organisation::give,
     rules,
 };
 
 pub use delete::HandOver;
+pub use invitation::{Invitation, Invited, NewInvitation, OpenInvitation};
+pub use proof::PasswordProof;
 pub use session::{Session, SignedIn};
+pub use setup::SetupCode;
 pub use sign_in::SignIn;
 pub(crate) use two_factor::is_on as has_two_factor;
 pub use two_factor::{Enrolment, TwoFactor};
@@ -95,62 +102,100 @@ impl Acting<'_> {
     /// Enters a person who belongs to nothing yet. The host's alone: others are invited.
     ///
     /// # Errors
-    /// [`PeopleError::EmailTaken`] and others.
+    /// [`PeopleError::HostOnly`], [`PeopleError::EmailTaken`] and others.
     pub fn create_person(&self, new: &NewPerson) -> Result<Person, PeopleError> {
-        check_name(&new.name)?;
-        check_email(&new.email)?;
-        let hash =
-            new.password.as_deref().map(|password| password::hash(password, &new.email)).transpose()?;
+        self.require_host()?;
+        let ready = Ready::of(new)?;
         self.change(|job| {
-            check_free(job, &new.email)?;
-            job.execute(
-                "INSERT INTO people (email, email_key, name, password_hash, password_set_ms, created_at_ms, created_by) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    new.email,
-                    key(&new.email),
-                    new.name,
-                    hash,
-                    hash.is_some().then_some(job.now_ms),
-                    job.now_ms,
-                    job.actor()
-                ],
-            )?;
-            let id = PersonId(job.last_id()?);
-            job.audit("person.created", &subject(id), "")?;
+            let id = ready.enter(job)?;
             person(job, id)
         })
     }
 
-    /// Everybody, by address.
+    /// Enters a person who belongs to an organisation from the first moment. The host's alone.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn create_member(
+        &self,
+        new: &NewPerson,
+        organisation: u64,
+        role: OrganisationRole,
+    ) -> Result<Person, PeopleError> {
+        self.require_host()?;
+        let ready = Ready::of(new)?;
+        self.change(|job| {
+            self.require(job, organisation, OrganisationRole::Owner)?;
+            let id = ready.enter(job)?;
+            give(job, organisation, id, None, role)?;
+            person(job, id)
+        })
+    }
+
+    /// Those the actor may see, by address: to the host everybody; to a person themselves, and those they share an
+    /// organisation with. Of others only what is shared is told: see [`Acting::person`].
     ///
     /// # Errors
     /// [`PeopleError::Store`].
     pub fn people(&self) -> Result<Vec<Person>, PeopleError> {
-        self.read(|job| Ok(people(job, None)?))
+        self.read(|job| {
+            let people = people(job, None)?.into_iter();
+            let seen = people.map(|person| self.as_seen(job, person)).collect::<Result<Vec<_>, _>>()?;
+            Ok(seen.into_iter().flatten().collect())
+        })
     }
 
-    /// One person.
+    /// One person, as far as the actor may see them: of others than oneself the organisations that both belong to, and
+    /// the roles in their projects that the actor sees.
     ///
     /// # Errors
-    /// [`PeopleError::PersonNotFound`].
+    /// [`PeopleError::PersonNotFound`], also of those that the actor shares no organisation with.
     pub fn person(&self, id: PersonId) -> Result<Person, PeopleError> {
-        self.read(|job| person(job, id))
+        self.read(|job| {
+            let seen = self.as_seen(job, person(job, id)?)?;
+            seen.ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
+        })
     }
 
-    /// The person with that address, however it is capitalised.
+    /// The person with that address, however it is capitalised: as [`Acting::person`].
     ///
     /// # Errors
     /// [`PeopleError::PersonNotFound`].
     pub fn person_of_email(&self, email: &str) -> Result<Person, PeopleError> {
         self.read(|job| {
-            let id = job.row("SELECT id FROM people WHERE email_key = ?1", [key(email)], |row| row.get(0))?;
-            let id = id.ok_or_else(|| PeopleError::PersonNotFound { who: format!("{email:?}") })?;
-            person(job, PersonId(id))
+            let not_found = || PeopleError::PersonNotFound { who: format!("{email:?}") };
+            let id = of_email(job, email)?.ok_or_else(not_found)?;
+            self.as_seen(job, person(job, id)?)?.ok_or_else(not_found)
         })
     }
 
-    /// Changes a person's name or address: their own doing, or the host's. A new address takes the password.
+    fn as_seen(&self, job: &Job<'_>, mut person: Person) -> Result<Option<Person>, StoreError> {
+        match self.actor {
+            Actor::Host => return Ok(Some(person)),
+            Actor::Person(id) if id == person.id => return Ok(Some(person)),
+            Actor::Person(_) => {}
+        }
+        let mut shared = Vec::new();
+        for organisation in person.organisations {
+            if self.role_in(job, organisation.id)?.is_some() {
+                shared.push(organisation);
+            }
+        }
+        let mut projects = Vec::new();
+        for project in person.projects {
+            let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
+            let organisation: Option<u64> = job.row(sql, [project.id], |row| row.get(0))?;
+            if let Some(organisation) = organisation
+                && self.role_in_project(job, organisation, project.id)?.is_some()
+            {
+                projects.push(project);
+            }
+        }
+        (person.organisations, person.projects) = (shared, projects);
+        Ok((!person.organisations.is_empty()).then_some(person))
+    }
+
+    /// Changes a person's name or address: their own doing, or the host's. A new address takes the proof.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -158,13 +203,13 @@ impl Acting<'_> {
         &self,
         id: PersonId,
         change: &PersonChange,
-        password: Option<&str>,
+        proof: Option<&PasswordProof>,
     ) -> Result<Person, PeopleError> {
         self.require_self(id)?;
         change.name.as_deref().map_or(Ok(()), check_name)?;
         change.email.as_deref().map_or(Ok(()), check_email)?;
         if change.email.is_some() {
-            self.prove(id, password)?;
+            self.check_proof(proof.ok_or(PeopleError::PasswordNeeded)?)?;
         }
         self.change(|job| {
             let old = person(job, id)?;
@@ -196,14 +241,14 @@ impl Acting<'_> {
     pub fn set_password(
         &self,
         id: PersonId,
-        present: Option<&str>,
         new: &str,
         keep: Option<&Session>,
+        proof: &PasswordProof,
     ) -> Result<(), PeopleError> {
         self.require_self(id)?;
+        self.check_proof(proof)?;
         let email = self.person(id)?.email;
         let hash = password::hash(new, &email)?;
-        self.prove(id, present)?;
         self.change(|job| {
             person(job, id)?;
             let sql = "UPDATE people SET password_hash = ?2, password_set_ms = ?3 WHERE id = ?1";
@@ -214,26 +259,44 @@ impl Acting<'_> {
                 .map_err(PeopleError::from)
         })
     }
+}
 
-    /// Has the actor given the password of `person`? The host need not.
-    pub(crate) fn prove(&self, id: PersonId, password: Option<&str>) -> Result<(), PeopleError> {
-        if self.actor == Actor::Host {
-            return Ok(());
-        }
-        let hash = self.read(|job| {
-            person(job, id)?;
-            let sql = "SELECT password_hash FROM people WHERE id = ?1";
-            Ok(job.row(sql, [id.0], |row| row.get::<_, Option<String>>(0))?.flatten())
-        })?;
-        match password::verify(password.unwrap_or_default(), hash.as_deref())? {
-            true => Ok(()),
-            false => Err(PeopleError::PasswordWrong),
-        }
+/// A person to be entered, checked, and the password hashed: before a transaction is open.
+pub(crate) struct Ready<'n> {
+    new: &'n NewPerson,
+    hash: Option<String>,
+}
+
+impl<'n> Ready<'n> {
+    pub(crate) fn of(new: &'n NewPerson) -> Result<Ready<'n>, PeopleError> {
+        check_name(&new.name)?;
+        check_email(&new.email)?;
+        let hash = new.password.as_deref().map(|password| password::hash(password, &new.email));
+        Ok(Ready { new, hash: hash.transpose()? })
+    }
+
+    pub(crate) fn enter(&self, job: &Job<'_>) -> Result<PersonId, PeopleError> {
+        let NewPerson { email, name, .. } = self.new;
+        check_free(job, email)?;
+        let set_ms = self.hash.is_some().then_some(job.now_ms);
+        job.execute(
+            "INSERT INTO people (email, email_key, name, password_hash, password_set_ms, created_at_ms, created_by) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![email, key(email), name, self.hash, set_ms, job.now_ms, job.actor()],
+        )?;
+        let id = PersonId(job.last_id()?);
+        job.audit("person.created", &subject(id), "")?;
+        Ok(id)
     }
 }
 
+/// The number of the person with that address.
+pub(crate) fn of_email(job: &Job<'_>, email: &str) -> Result<Option<PersonId>, StoreError> {
+    job.row("SELECT id FROM people WHERE email_key = ?1", [key(email)], |row| row.get(0).map(PersonId))
+}
+
 /// What an address is found by.
-fn key(email: &str) -> String {
+pub(crate) fn key(email: &str) -> String {
     email.to_lowercase()
 }
 
@@ -246,7 +309,7 @@ fn check_name(name: &str) -> Result<(), PeopleError> {
     if rules::name(name) { Ok(()) } else { Err(PeopleError::NameInvalid { name: name.to_owned() }) }
 }
 
-fn check_email(email: &str) -> Result<(), PeopleError> {
+pub(crate) fn check_email(email: &str) -> Result<(), PeopleError> {
     if rules::email(email) { Ok(()) } else { Err(PeopleError::EmailInvalid { email: email.to_owned() }) }
 }
 

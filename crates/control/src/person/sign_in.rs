@@ -11,11 +11,11 @@ use std::net::IpAddr;
 use rusqlite::params;
 
 use super::{
-    key, password,
+    key,
     session::{begin, network},
     two_factor::{check, is_on},
 };
-use crate::{Control, PeopleError, PersonId, SignedIn, control::Job};
+use crate::{Control, PeopleError, PersonId, SignedIn, StoreError, control::Job};
 
 /// How long a failed attempt counts.
 const WINDOW_MS: u64 = 15 * 60_000;
@@ -57,7 +57,8 @@ impl Control {
             Ok::<_, PeopleError>(job.row(sql, [&email_key], row)?)
         })?;
         let hash = known.as_ref().and_then(|(_, hash)| hash.as_deref());
-        let right = password::verify(attempt.password, hash)?;
+        let whose = known.as_ref().map_or(PersonId(0), |(person, _)| *person);
+        let right = self.verify_password(whose, attempt.password, hash)?;
         let outcome = self.change(|job| {
             // Attempts that were looked at side by side count, too.
             throttle(job, &email_key, &network)?;
@@ -89,7 +90,7 @@ impl Control {
 }
 
 /// Refuses the attempt if too many failed.
-fn throttle(job: &Job<'_>, email_key: &str, network: &str) -> Result<(), PeopleError> {
+pub(super) fn throttle(job: &Job<'_>, email_key: &str, network: &str) -> Result<(), PeopleError> {
     let since = job.now_ms.saturating_sub(WINDOW_MS);
     for (column, value, max) in
         [("email_key", email_key, FAILURES_OF_EMAIL_MAX), ("address", network, FAILURES_OF_NETWORK_MAX)]
@@ -107,7 +108,7 @@ fn throttle(job: &Job<'_>, email_key: &str, network: &str) -> Result<(), PeopleE
     Ok(())
 }
 
-fn note(job: &Job<'_>, email_key: &str, network: &str, succeeded: bool) -> Result<(), PeopleError> {
+pub(super) fn note(job: &Job<'_>, email_key: &str, network: &str, succeeded: bool) -> Result<(), StoreError> {
     let sql = "INSERT INTO sign_ins (at_ms, email_key, address, succeeded) VALUES (?1, ?2, ?3, ?4)";
     job.execute(sql, params![job.now_ms, email_key, network, succeeded])?;
     let last = job.last_id()?;

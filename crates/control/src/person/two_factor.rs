@@ -14,7 +14,7 @@ use serde::Serialize;
 use totp_rs::{Builder, Secret, Totp};
 
 use super::{person, subject};
-use crate::{Acting, PeopleError, PersonId, StoreError, control::Job, keyring::random};
+use crate::{Acting, PasswordProof, PeopleError, PersonId, StoreError, control::Job, keyring::random};
 
 /// How many recovery codes there are.
 const CODES: usize = 10;
@@ -72,9 +72,9 @@ impl Acting<'_> {
     ///
     /// # Errors
     /// [`PeopleError::TwoFactorOn`] while there is one; it is ended first.
-    pub fn begin_two_factor(&self, id: PersonId, password: Option<&str>) -> Result<Enrolment, PeopleError> {
+    pub fn begin_two_factor(&self, id: PersonId, proof: &PasswordProof) -> Result<Enrolment, PeopleError> {
         self.require_self(id)?;
-        self.prove(id, password)?;
+        self.check_proof(proof)?;
         let mut secret = [0; SECRET_BYTES];
         random(&mut secret)?;
         let sealed = self.control.keyring.seal(&purpose(id), &secret)?;
@@ -119,10 +119,10 @@ impl Acting<'_> {
     pub fn renew_recovery_codes(
         &self,
         id: PersonId,
-        password: Option<&str>,
+        proof: &PasswordProof,
     ) -> Result<Vec<String>, PeopleError> {
         self.require_self(id)?;
-        self.prove(id, password)?;
+        self.check_proof(proof)?;
         self.change(|job| {
             if !is_on(job, id)? {
                 return Err(PeopleError::TwoFactorOff);
@@ -136,9 +136,9 @@ impl Acting<'_> {
     ///
     /// # Errors
     /// [`PeopleError::TwoFactorOff`] if there is none, nor one begun.
-    pub fn end_two_factor(&self, id: PersonId, password: Option<&str>) -> Result<(), PeopleError> {
+    pub fn end_two_factor(&self, id: PersonId, proof: &PasswordProof) -> Result<(), PeopleError> {
         self.require_self(id)?;
-        self.prove(id, password)?;
+        self.check_proof(proof)?;
         self.change(|job| {
             person(job, id)?;
             if job.execute("DELETE FROM two_factor WHERE person_id = ?1", [id.0])? == 0 {

@@ -16,7 +16,7 @@ use crate::{Control, ProjectError, control::Changed, keyring::new_credential};
 
 use rows::create;
 pub(crate) use rows::{
-    API_KEY, API_SECRET, forebay_id, info, infos, insert, insert_token, new_uid, organisation,
+    API_KEY, API_SECRET, first_organisation, forebay_id, info, infos, insert, insert_token, new_uid,
     set_credential, uid, unseal, update,
 };
 

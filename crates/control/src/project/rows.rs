@@ -72,7 +72,7 @@ pub(crate) fn insert(
         params![
             new.id,
             uid,
-            organisation(job)?,
+            first_organisation(job)?,
             new.name,
             key_mac,
             key_sealed,
@@ -261,12 +261,12 @@ pub(crate) fn new_uid() -> Result<String, StoreError> {
 }
 
 /// The first organisation, made on first use. It is in the hands of the host until somebody becomes its owner.
-pub(crate) fn organisation(job: &Job<'_>) -> Result<i64, StoreError> {
+pub(crate) fn first_organisation(job: &Job<'_>) -> Result<u64, StoreError> {
     if let Some(id) = job.row("SELECT id FROM organisations ORDER BY id LIMIT 1", [], |row| row.get(0))? {
         return Ok(id);
     }
     job.execute("INSERT INTO organisations (name, created_at_ms) VALUES ('default', ?1)", [job.now_ms])?;
-    let id = job.transaction.last_insert_rowid();
+    let id = job.last_id()?;
     job.audit("organisation.created", &id.to_string(), "name \"default\"")?;
     Ok(id)
 }

@@ -3,8 +3,10 @@
 
 mod books;
 mod common;
+mod joining;
 mod lookup;
 mod opening;
 mod people;
 mod projects;
+mod signing_in;
 mod transfer;

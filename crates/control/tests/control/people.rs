@@ -1,45 +1,12 @@
 //! People, organisations and roles: who may do what, and what can never be.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::Arc;
 
 use forebay_control::{
-    Acting, Control, HandOver, NewPerson, NewProject, OrganisationRole, PeopleError, PersonChange, PersonId,
-    ProjectRole, SignIn,
+    Acting, Control, HandOver, NewPerson, OrganisationRole, PeopleError, PersonChange, ProjectRole,
 };
 
-use crate::common::{clocked_store, store};
-
-const PASSWORD: &str = "correct horse battery";
-const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-
-fn enter(control: &Control, name: &str) -> PersonId {
-    let email = format!("{name}@example.com");
-    control.host().create_person(&NewPerson { email, name: name.to_owned(), password: None }).unwrap().id
-}
-
-fn enter_with_password(control: &Control, name: &str) -> PersonId {
-    let id = enter(control, name);
-    control.host().set_password(id, None, PASSWORD, None).unwrap();
-    id
-}
-
-/// An organisation with an owner, an admin and a member, in this order, and a project of it.
-fn organisation(control: &Control) -> (u64, [PersonId; 3], u64) {
-    let project =
-        control.create_project(&NewProject { name: "shop".to_owned(), ..NewProject::default() }).unwrap();
-    let people = ["owner", "admin", "member"].map(|name| enter(control, name));
-    for (person, role) in people.into_iter().zip(["owner", "admin", "member"]) {
-        control.host().set_organisation_role(1, person, role.parse().unwrap()).unwrap();
-    }
-    (1, people, project.id)
-}
-
-fn sign_in<'a>(email: &'a str, password: &'a str) -> SignIn<'a> {
-    SignIn { email, password, code: None, address: HOME, user_agent: "a browser" }
-}
+use crate::common::{PASSWORD, enter, enter_with_password, host_proof, organisation, proof, sign_in, store};
 
 fn roles(control: &Control, organisation: u64) -> Vec<(String, OrganisationRole)> {
     let members = control.host().organisation(organisation).unwrap().members;
@@ -76,7 +43,7 @@ fn an_organisation_keeps_an_owner_whoever_asks() {
         refused(acting.set_organisation_role(organisation, owner, OrganisationRole::Member).unwrap_err());
         refused(acting.remove_member(organisation, owner).unwrap_err());
     }
-    refused(control.host().delete_person(owner, None, &[]).unwrap_err());
+    refused(control.host().delete_person(owner, &host_proof(&control), &[]).unwrap_err());
     // Behind the program's back, too.
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
@@ -180,110 +147,24 @@ fn a_role_in_a_project_is_the_stronger_of_given_and_implied() {
 }
 
 #[test]
-fn signing_in_begins_a_session_that_lasts_until_it_ends() {
-    let (_dir, control, clock) = clocked_store();
-    let person = enter_with_password(&control, "zoe");
-    let signed_in = control.sign_in(&sign_in("Zoe@Example.com", PASSWORD)).unwrap();
-    assert_eq!(signed_in.session.person, person);
-    assert!(!format!("{signed_in:?}").contains(&signed_in.secret), "no secret in a message");
-    assert_eq!(control.session(&signed_in.secret).unwrap(), Some(signed_in.session.clone()));
-    assert_eq!(control.session("another").unwrap(), None);
-    // Seen each day it lives on, up to 90 days.
-    for _ in 0..89 {
-        clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
-        assert!(control.session(&signed_in.secret).unwrap().is_some());
-    }
-    clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
-    assert_eq!(control.session(&signed_in.secret).unwrap(), None, "90 days old");
-    // Not seen for 14 days.
-    let signed_in = control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap();
-    clock.fetch_add(14 * 24 * 3_600_000, Ordering::Relaxed);
-    assert_eq!(control.session(&signed_in.secret).unwrap(), None);
-    assert_eq!(control.acting(person).sessions(person).unwrap(), []);
-    // Signed out.
-    let signed_in = control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap();
-    control.end_session(&signed_in.secret).unwrap();
-    assert_eq!(control.session(&signed_in.secret).unwrap(), None);
-}
-
-#[test]
-fn a_new_password_ends_the_other_sessions() {
-    let (_dir, control) = store();
-    let person = enter_with_password(&control, "zoe");
-    let [kept, other] = [0, 1].map(|_| control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap());
-    let acting = control.acting(person);
-    let error = acting
-        .set_password(person, Some("not it at all"), "another battery", Some(&kept.session))
-        .unwrap_err();
-    assert!(matches!(error, PeopleError::PasswordWrong), "{error}");
-    let error = acting.set_password(person, Some(PASSWORD), "too short", Some(&kept.session)).unwrap_err();
-    assert!(matches!(error, PeopleError::PasswordWeak { .. }), "{error}");
-    assert_eq!(acting.sessions(person).unwrap().len(), 2);
-    acting.set_password(person, Some(PASSWORD), "another battery", Some(&kept.session)).unwrap();
-    assert!(control.session(&kept.secret).unwrap().is_some());
-    assert_eq!(control.session(&other.secret).unwrap(), None);
-    assert!(matches!(control.sign_in(&sign_in("zoe@example.com", PASSWORD)), Err(PeopleError::SignInWrong)));
-    let third = control.sign_in(&sign_in("zoe@example.com", "another battery")).unwrap();
-    assert_eq!(acting.end_sessions(person, Some(&third.session)).unwrap(), 1);
-    assert_eq!(acting.sessions(person).unwrap(), [third.session]);
-    // Nobody else's business.
-    let other = enter(&control, "other");
-    let error = control.acting(other).sessions(person).unwrap_err();
-    assert!(matches!(error, PeopleError::NotOneself { .. }), "{error}");
-    assert!(control.acting(other).set_password(person, Some(PASSWORD), "another battery", None).is_err());
-}
-
-#[test]
-fn who_guesses_is_throttled_by_address_and_by_network_whether_the_person_exists_or_not() {
-    let (_dir, control, clock) = clocked_store();
-    enter_with_password(&control, "zoe");
-    for email in ["zoe@example.com", "nobody@example.com"] {
-        for _ in 0..10 {
-            let error = control.sign_in(&sign_in(email, "wrong password")).unwrap_err();
-            assert!(matches!(error, PeopleError::SignInWrong), "{error}");
-        }
-        // The right one is not looked at, either.
-        for password in ["wrong password", PASSWORD] {
-            let error = control.sign_in(&sign_in(email, password)).unwrap_err();
-            assert!(matches!(error, PeopleError::Throttled { retry_after_s: 900 }), "{error:?}");
-        }
-    }
-    clock.fetch_add(15 * 60_000, Ordering::Relaxed);
-    control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap();
-    // From one network, with an address for each guess.
-    let from = |last: u16, email: &str| {
-        let address = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
-        control
-            .sign_in(&SignIn { email, password: "wrong password", code: None, address, user_agent: "" })
-            .unwrap_err()
-    };
-    for n in 0..50 {
-        let error = from(n, &format!("guess{n}@example.com"));
-        assert!(matches!(error, PeopleError::SignInWrong), "{n}: {error}");
-    }
-    assert!(matches!(from(60, "guess60@example.com"), PeopleError::Throttled { .. }));
-    control.sign_in(&sign_in("zoe@example.com", PASSWORD)).expect("from another network");
-}
-
-#[test]
 fn a_deleted_person_loses_everything_and_takes_nothing_along() {
     let (_dir, control) = store();
     let (organisation, [owner, admin, _], project) = organisation(&control);
-    control.host().set_password(owner, None, PASSWORD, None).unwrap();
+    control.host().set_password(owner, PASSWORD, None, &host_proof(&control)).unwrap();
     let signed_in = control.sign_in(&sign_in("owner@example.com", PASSWORD)).unwrap();
     let own = control.acting(owner).create_organisation("only mine", None).unwrap();
     let acting = control.acting(owner);
-    let error = acting.delete_person(owner, Some("wrong password"), &[]).unwrap_err();
-    assert!(matches!(error, PeopleError::PasswordWrong), "{error}");
-    let error = acting.delete_person(owner, Some(PASSWORD), &[]).unwrap_err();
+    let error = acting.delete_person(owner, &host_proof(&control), &[]).unwrap_err();
+    assert!(matches!(error, PeopleError::PasswordNeeded), "somebody else's proof: {error}");
+    let proof = proof(&control, owner);
+    let error = acting.delete_person(owner, &proof, &[]).unwrap_err();
     assert!(
         error.to_string().starts_with("owner@example.com is the only owner of organisation 1 (default)"),
         "{error}"
     );
     let stranger = enter(&control, "stranger");
     for to in [stranger, owner] {
-        let error =
-            acting.delete_person(owner, Some(PASSWORD), &[HandOver { organisation, to }]).unwrap_err();
+        let error = acting.delete_person(owner, &proof, &[HandOver { organisation, to }]).unwrap_err();
         assert!(matches!(error, PeopleError::NotAMember { .. }), "{error}");
     }
     assert_eq!(
@@ -293,7 +174,7 @@ fn a_deleted_person_loses_everything_and_takes_nothing_along() {
     );
     assert!(control.session(&signed_in.secret).unwrap().is_some());
 
-    acting.delete_person(owner, Some(PASSWORD), &[HandOver { organisation, to: admin }]).unwrap();
+    acting.delete_person(owner, &proof, &[HandOver { organisation, to: admin }]).unwrap();
     assert_eq!(roles(&control, organisation)[0], ("admin".to_owned(), OrganisationRole::Owner));
     assert_eq!(control.session(&signed_in.secret).unwrap(), None);
     assert!(matches!(control.host().person(owner), Err(PeopleError::PersonNotFound { .. })));
@@ -320,15 +201,16 @@ fn a_person_changes_what_is_theirs() {
         Err(PeopleError::NotOneself { .. })
     ));
     let new = email("zoe@example.org");
-    assert!(matches!(control.acting(zoe).change_person(zoe, &new, None), Err(PeopleError::PasswordWrong)));
+    assert!(matches!(control.acting(zoe).change_person(zoe, &new, None), Err(PeopleError::PasswordNeeded)));
     assert_eq!(
-        control.acting(zoe).change_person(zoe, &new, Some(PASSWORD)).unwrap().email,
+        control.acting(zoe).change_person(zoe, &new, Some(&proof(&control, zoe))).unwrap().email,
         "zoe@example.org"
     );
     let taken = email("OTHER@example.com");
-    assert!(matches!(control.host().change_person(zoe, &taken, None), Err(PeopleError::EmailTaken { .. })));
+    let proof = Some(&host_proof(&control));
+    assert!(matches!(control.host().change_person(zoe, &taken, proof), Err(PeopleError::EmailTaken { .. })));
     let spelling = email("ZOE@example.org");
-    assert_eq!(control.host().change_person(zoe, &spelling, None).unwrap().email, "ZOE@example.org");
+    assert_eq!(control.host().change_person(zoe, &spelling, proof).unwrap().email, "ZOE@example.org");
 }
 
 #[test]
@@ -371,108 +253,44 @@ fn of_two_that_leave_at_once_one_stays() {
     );
 }
 
-/// What an authenticator with that secret shows.
-fn shown_by_authenticator(secret: &str, at_ms: u64) -> String {
-    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
-    totp_rs::Builder::new().with_secret(secret).build().unwrap().generate(at_ms / 1000).to_string()
-}
-
-fn with_code<'a>(code: Option<&'a str>) -> SignIn<'a> {
-    SignIn { code, ..sign_in("zoe@example.com", PASSWORD) }
-}
-
 #[test]
-fn a_second_factor_is_asked_for_once_it_is_proven_and_each_code_counts_once() {
-    let (_dir, control, clock) = clocked_store();
-    let zoe = enter_with_password(&control, "zoe");
-    let acting = control.acting(zoe);
-    assert!(matches!(acting.begin_two_factor(zoe, Some("wrong password")), Err(PeopleError::PasswordWrong)));
-    assert!(matches!(acting.confirm_two_factor(zoe, "123456"), Err(PeopleError::TwoFactorOff)));
-    let enrolment = acting.begin_two_factor(zoe, Some(PASSWORD)).unwrap();
-    let url =
-        format!("otpauth://totp/Forebay:zoe%40example%2Ecom?secret={}&issuer=Forebay", enrolment.secret);
-    assert_eq!(enrolment.url, url);
-    assert!(!format!("{enrolment:?}").contains(&enrolment.secret), "no secret in a message");
-    let now = || clock.load(Ordering::Relaxed);
-    let code =
-        |steps: i64| shown_by_authenticator(&enrolment.secret, now().saturating_add_signed(steps * 30_000));
-    control.sign_in(&with_code(None)).expect("not proven yet, so not asked for");
-    assert!(matches!(acting.confirm_two_factor(zoe, &code(-5)), Err(PeopleError::CodeWrong)));
-    let recovery = acting.confirm_two_factor(zoe, &code(0)).unwrap();
-    assert_eq!(acting.two_factor(zoe).unwrap().since_ms, Some(now()));
-    assert!(matches!(acting.begin_two_factor(zoe, Some(PASSWORD)), Err(PeopleError::TwoFactorOn)));
-
-    assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::CodeMissing)));
-    assert!(
-        matches!(control.sign_in(&with_code(Some(&code(0)))), Err(PeopleError::CodeWrong)),
-        "used already"
-    );
-    let right_code = code(1);
-    let wrong_password = SignIn { password: "wrong password", ..with_code(Some(&right_code)) };
-    assert!(
-        matches!(control.sign_in(&wrong_password), Err(PeopleError::SignInWrong)),
-        "it is not said which"
-    );
-    // A clock that is half a minute ahead.
-    let next = code(1);
-    let spaced = format!("{} {}", &next[..3], &next[3..]);
-    control.sign_in(&with_code(Some(&spaced))).unwrap();
-    clock.fetch_add(30_000, Ordering::Relaxed);
-    assert!(matches!(control.sign_in(&with_code(Some(&next))), Err(PeopleError::CodeWrong)));
-
-    // Recovery codes, however they are typed.
-    assert_eq!(recovery.len(), 10);
-    let typed = recovery[3].to_uppercase().replace('-', " ");
-    control.sign_in(&with_code(Some(&typed))).unwrap();
-    assert!(matches!(control.sign_in(&with_code(Some(&recovery[3]))), Err(PeopleError::CodeWrong)));
-    assert_eq!(acting.two_factor(zoe).unwrap().recovery_codes, 9);
-    let renewed = acting.renew_recovery_codes(zoe, Some(PASSWORD)).unwrap();
-    assert!(matches!(control.sign_in(&with_code(Some(&recovery[4]))), Err(PeopleError::CodeWrong)));
-    control.sign_in(&with_code(Some(&renewed[0]))).unwrap();
-
-    // The authenticator and the paper are lost: the host helps.
-    control.host().end_two_factor(zoe, None).unwrap();
-    assert!(matches!(control.host().end_two_factor(zoe, None), Err(PeopleError::TwoFactorOff)));
-    control.sign_in(&with_code(None)).unwrap();
-    assert_eq!(acting.two_factor(zoe).unwrap().recovery_codes, 0);
-}
-
-#[test]
-fn guessed_codes_are_throttled_like_guessed_passwords() {
+fn people_are_seen_by_those_they_share_an_organisation_with_and_no_further() {
     let (_dir, control) = store();
-    let zoe = enter_with_password(&control, "zoe");
-    let enrolment = control.host().begin_two_factor(zoe, None).unwrap();
-    control
-        .host()
-        .confirm_two_factor(zoe, &shown_by_authenticator(&enrolment.secret, crate::common::NOW_MS))
-        .unwrap();
-    for _ in 0..10 {
-        assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::CodeMissing)), "no guess");
-        assert!(matches!(control.sign_in(&with_code(Some("000000"))), Err(PeopleError::CodeWrong)));
-    }
-    assert!(matches!(control.sign_in(&with_code(None)), Err(PeopleError::Throttled { .. })));
+    let (id, [owner, _, member], project) = organisation(&control);
+    let stranger = enter(&control, "stranger");
+    let other = control.acting(stranger).create_organisation("other", None).unwrap();
+    control.host().set_organisation_role(other.id, owner, OrganisationRole::Member).unwrap();
+    control.host().set_project_role(project, owner, Some(ProjectRole::Consumer)).unwrap();
+    let names =
+        |acting: Acting<'_>| -> Vec<_> { acting.people().unwrap().into_iter().map(|p| p.name).collect() };
+    assert_eq!(names(control.host()), ["admin", "member", "owner", "stranger"]);
+    assert_eq!(names(control.acting(member)), ["admin", "member", "owner"]);
+    assert_eq!(names(control.acting(stranger)), ["owner", "stranger"]);
+    let hidden = |error: PeopleError| assert!(matches!(error, PeopleError::PersonNotFound { .. }), "{error}");
+    hidden(control.acting(member).person(stranger).unwrap_err());
+    hidden(control.acting(member).person_of_email("stranger@example.com").unwrap_err());
+    // Of whom one sees, what one shares with them.
+    let seen = control.acting(stranger).person(owner).unwrap();
+    assert_eq!(seen.organisations.iter().map(|o| o.id).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(seen.projects, []);
+    assert_eq!(control.acting(owner).person(owner).unwrap().organisations.len(), 2);
+    assert_eq!(control.acting(member).person(owner).unwrap().organisations[0].id, id);
 }
 
 #[test]
-fn an_organisation_that_requires_a_second_factor_is_closed_to_those_without() {
+fn only_the_host_enters_people_and_a_member_with_their_membership_or_not_at_all() {
     let (_dir, control) = store();
-    let (id, [owner, admin, _], project) = organisation(&control);
-    let required =
-        |error: PeopleError| assert!(matches!(error, PeopleError::TwoFactorRequired { .. }), "{error}");
-    required(control.acting(owner).require_two_factor(id, true).unwrap_err());
-    assert!(!control.host().organisation(id).unwrap().requires_two_factor, "nobody locks themselves out");
-    let enrolment = control.host().begin_two_factor(owner, None).unwrap();
-    required(control.acting(owner).require_two_factor(id, true).unwrap_err());
-    let code = shown_by_authenticator(&enrolment.secret, crate::common::NOW_MS);
-    control.acting(owner).confirm_two_factor(owner, &code).unwrap();
-    assert!(control.acting(owner).require_two_factor(id, true).unwrap().requires_two_factor);
-    required(control.acting(admin).organisation(id).unwrap_err());
-    required(control.acting(admin).project_role(project).unwrap_err());
-    required(
-        control.acting(admin).set_project_role(project, admin, Some(ProjectRole::Consumer)).unwrap_err(),
-    );
-    assert_eq!(control.acting(owner).project_role(project).unwrap(), Some(ProjectRole::Owner));
-    control.host().organisation(id).expect("the host needs none");
-    control.host().require_two_factor(id, false).unwrap();
-    control.acting(admin).organisation(id).unwrap();
+    let (id, [owner, ..], _) = organisation(&control);
+    let new = |name: &str| NewPerson {
+        email: format!("{name}@example.com"),
+        name: name.to_owned(),
+        password: None,
+    };
+    let host_only = |error: PeopleError| assert!(matches!(error, PeopleError::HostOnly), "{error}");
+    host_only(control.acting(owner).create_person(&new("x")).unwrap_err());
+    host_only(control.acting(owner).create_member(&new("x"), id, OrganisationRole::Member).unwrap_err());
+    control.host().create_member(&new("x"), 99, OrganisationRole::Member).unwrap_err();
+    assert!(control.host().person_of_email("x@example.com").is_err(), "nothing is half done");
+    let entered = control.host().create_member(&new("x"), id, OrganisationRole::Admin).unwrap();
+    assert_eq!(entered.organisations[0].role, OrganisationRole::Admin);
 }

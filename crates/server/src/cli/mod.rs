@@ -26,7 +26,7 @@ mod time;
 
 use crate::config::{Config, ConfigError, source};
 use clap::{Parser, Subcommand};
-use forebay_control::Control;
+use forebay_control::{Acting, Control, PasswordProof, PeopleError};
 use forebay_log::Store;
 use out::Out;
 use source::{Given, Origin, Raw};
@@ -72,7 +72,7 @@ enum Command {
     /// Create, show and change organisations, and say who belongs to them
     #[command(subcommand)]
     Organisation(organisation::Organisation),
-    /// Give a locked-out organisation an owner
+    /// Give a locked-out organisation an owner, or the first person a link to set up by
     #[command(subcommand)]
     Owner(organisation::Owner),
     /// Create and list lookup tables
@@ -230,6 +230,11 @@ impl Common {
     pub(crate) fn out(&self) -> Out {
         Out::new(self.json)
     }
+}
+
+/// What sensitive acts ask people to prove; the host has no password to give.
+pub(crate) fn proof(host: &Acting<'_>) -> Result<PasswordProof, PeopleError> {
+    host.prove_password("")
 }
 
 /// A setting given as a flag.

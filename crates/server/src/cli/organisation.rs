@@ -1,8 +1,12 @@
-//! `forebay organisation` and `forebay owner`: who belongs to an organisation, and as what.
+//! `forebay organisation` and `forebay owner`: who belongs to an organisation, as what, and how they come in.
 
-use super::{Common, Done, out};
+use super::{Common, Done, Failure, out};
 use clap::Subcommand;
-use forebay_control::{Acting, Organisation as Shown, OrganisationRole, PeopleError, PersonId, ProjectRole};
+use forebay_control::{
+    Acting, Invitation, Invited, NewInvitation, Organisation as Shown, OrganisationRole, PeopleError,
+    PersonId, ProjectRole,
+};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// Create, show and change organisations, and say who belongs to them
@@ -58,6 +62,20 @@ pub(crate) enum Organisation {
         #[arg(value_parser = project_role)]
         role: Given,
     },
+    /// Invite somebody; the code that is printed lets whoever has that address come in, once
+    Invite(Invite),
+    /// List the open invitations
+    Invitations {
+        /// The organisation's number
+        id: u64,
+    },
+    /// Take an invitation back
+    RevokeInvitation {
+        /// The organisation's number
+        id: u64,
+        /// The invitation's number
+        invitation: u64,
+    },
     /// Take a person out of an organisation and its projects
     Remove {
         /// The organisation's number
@@ -65,6 +83,26 @@ pub(crate) enum Organisation {
         /// The person's e-mail address
         email: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Invite {
+    /// The organisation's number
+    id: u64,
+    /// Whom: their e-mail address
+    email: String,
+    /// What they are to be: member, admin or owner
+    #[arg(long, value_name = "ROLE", default_value = "member")]
+    role: OrganisationRole,
+    /// A project they are to have a role in
+    #[arg(long, value_name = "ID", requires = "project_role")]
+    project: Option<u64>,
+    /// Which: consumer, analyst, admin or owner
+    #[arg(long, value_name = "ROLE", requires = "project")]
+    project_role: Option<ProjectRole>,
+    /// Until when it can be taken, for example 2027-01-31 [default: for seven days]
+    #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
+    expires: Option<Timestamp>,
 }
 
 /// A role to be given, or to be taken away.
@@ -81,7 +119,7 @@ fn project_role(word: &str) -> Result<Given, String> {
     }
 }
 
-/// Give a locked-out organisation an owner
+/// Give a locked-out organisation an owner, or the first person a link to set up by
 #[derive(Debug, Subcommand)]
 pub(crate) enum Owner {
     /// Make a person an owner, whatever they were
@@ -93,6 +131,8 @@ pub(crate) enum Owner {
         #[arg(long)]
         email: String,
     },
+    /// Print another link to set up by, while nobody has: the one before ends
+    SetupLink,
 }
 
 impl Organisation {
@@ -133,6 +173,16 @@ impl Organisation {
                     out.line(&format!("project {project}: {email} has the role {word}"))?;
                 }
             }
+            Organisation::Invite(invite) => invite.run(&mut out, &host)?,
+            Organisation::Invitations { id } => list_invitations(&mut out, &host.invitations(id)?)?,
+            Organisation::RevokeInvitation { id, invitation } => {
+                host.revoke_invitation(id, invitation)?;
+                if out.json {
+                    out.value(&json!({ "revoked": invitation }))?;
+                } else {
+                    out.line(&format!("revoked invitation {invitation}"))?;
+                }
+            }
             Organisation::Remove { id, email } => {
                 let whom = person(&host, &email)?;
                 host.remove_member(id, whom)?;
@@ -148,11 +198,74 @@ impl Owner {
         let mut out = common.out();
         let control = common.existing_control()?;
         let host = control.host();
-        let Owner::Grant { organisation, email } = self;
-        let whom = person(&host, &email)?;
-        show(&mut out, &host.set_organisation_role(organisation, whom, OrganisationRole::Owner)?)?;
+        match self {
+            Owner::Grant { organisation, email } => {
+                let whom = person(&host, &email)?;
+                show(&mut out, &host.set_organisation_role(organisation, whom, OrganisationRole::Owner)?)?;
+            }
+            Owner::SetupLink => {
+                let made = control.new_setup_code()?.ok_or_else(|| {
+                    Failure::Failed(
+                        "somebody has set up already; `forebay person list` shows who, and `forebay owner grant` makes \
+                         a person an owner"
+                            .to_owned(),
+                    )
+                })?;
+                if out.json {
+                    out.value(&made)?;
+                } else {
+                    out.line(&format!("code    {}", made.code))?;
+                    out.line(&format!("open    /setup?code={} on this server, in a browser", made.code))?;
+                    out.line(&format!(
+                        "ends    {} UTC, or when another is printed",
+                        out::time(made.expires_at_ms)
+                    ))?;
+                }
+            }
+        }
         out.done()
     }
+}
+
+impl Invite {
+    fn run(self, out: &mut out::Out, host: &Acting<'_>) -> Done {
+        let invited = host.invite(&NewInvitation {
+            organisation: self.id,
+            email: self.email,
+            role: self.role,
+            project: self.project.zip(self.project_role),
+            expires_at_ms: self.expires.map(|t| u64::try_from(t.as_millisecond()).unwrap_or(0)),
+        })?;
+        if out.json {
+            return out.value(&invited);
+        }
+        let Invited { invitation, code } = invited;
+        out.line(&format!("invited {} to {}", invitation.email, invitation.organisation_name))?;
+        out.line(&format!("code    {code}   (shown this once: pass it on to them alone)"))?;
+        out.line(&format!("open    /invitation?code={code} on this server, in a browser"))?;
+        out.line(&format!("ends    {} UTC", out::time(invitation.expires_at_ms)))
+    }
+}
+
+fn list_invitations(out: &mut out::Out, open: &[Invitation]) -> Done {
+    if out.json {
+        return open.iter().try_for_each(|invitation| out.value(invitation));
+    }
+    let rows: Vec<_> = open
+        .iter()
+        .map(|i| {
+            let project = i.project.zip(i.project_role).map(|(id, role)| format!("{id} ({role})"));
+            [
+                i.id.to_string(),
+                i.email.clone(),
+                i.role.to_string(),
+                project.unwrap_or_default(),
+                out::time(i.expires_at_ms),
+                i.created_by.clone(),
+            ]
+        })
+        .collect();
+    out.table(["ID", "E-MAIL", "ROLE", "PROJECT", "ENDS (UTC)", "BY"], &rows)
 }
 
 fn person(host: &Acting<'_>, email: &str) -> Result<PersonId, PeopleError> {

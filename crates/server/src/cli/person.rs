@@ -114,13 +114,10 @@ impl Person {
                 let control = common.control()?;
                 let host = control.host();
                 let new = NewPerson { email: create.email, name: create.name, password };
-                // Before the person is there, so that nothing is half done.
-                create.organisation.map_or(Ok(()), |id| host.organisation(id).map(drop))?;
-                let mut person = host.create_person(&new)?;
-                if let Some(id) = create.organisation {
-                    host.set_organisation_role(id, person.id, create.role)?;
-                    person = host.person(person.id)?;
-                }
+                let person = match create.organisation {
+                    Some(organisation) => host.create_member(&new, organisation, create.role)?,
+                    None => host.create_person(&new)?,
+                };
                 show(&mut out, &person)?;
             }
             Person::List => list(&mut out, &common.existing_control()?.host().people()?)?,
@@ -135,12 +132,14 @@ impl Person {
                 let control = common.existing_control()?;
                 let person = control.host().person_of_email(&change.email)?;
                 let what = PersonChange { name: change.name, email: change.new_email };
-                show(&mut out, &control.host().change_person(person.id, &what, None)?)?;
+                let proof = super::proof(&control.host())?;
+                show(&mut out, &control.host().change_person(person.id, &what, Some(&proof))?)?;
             }
             Person::SetPassword { email, password } => {
                 let control = common.existing_control()?;
                 let person = control.host().person_of_email(&email)?;
-                control.host().set_password(person.id, None, &password.read()?, None)?;
+                let proof = super::proof(&control.host())?;
+                control.host().set_password(person.id, &password.read()?, None, &proof)?;
                 tell(
                     &mut out,
                     &json!({ "id": person.id, "password": "set" }),
@@ -157,7 +156,8 @@ impl Person {
             Person::EndTwoFactor { email } => {
                 let control = common.existing_control()?;
                 let person = control.host().person_of_email(&email)?;
-                control.host().end_two_factor(person.id, None)?;
+                let proof = super::proof(&control.host())?;
+                control.host().end_two_factor(person.id, &proof)?;
                 let text = format!("{} signs in by password alone", person.email);
                 tell(&mut out, &json!({ "id": person.id, "two_factor": false }), &text)?;
             }
@@ -166,7 +166,8 @@ impl Person {
                 let host = control.host();
                 let person = host.person_of_email(&delete.email)?;
                 let hand_overs = hand_overs(&host, &delete.hand_overs)?;
-                host.delete_person(person.id, None, &hand_overs)?;
+                let proof = super::proof(&host)?;
+                host.delete_person(person.id, &proof, &hand_overs)?;
                 tell(&mut out, &json!({ "deleted": person.id }), &format!("deleted {}", person.email))?;
             }
         }
