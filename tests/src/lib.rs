@@ -22,6 +22,7 @@
 
 pub mod balancer;
 pub mod cli;
+pub mod console;
 pub mod delivered;
 pub mod disk;
 pub mod forebay;

@@ -19,9 +19,10 @@ mod watcher;
 use bookkeeper::Bookkeeper;
 use closing::Closing;
 use config::Config;
+use forebay_console::Console;
 use forebay_control::{Control, Options};
 use forebay_export::ExportMount;
-use forebay_http::{Collector, Listeners, Parts};
+use forebay_http::{Collector, Listeners, Mount, Parts};
 use forebay_log::{Clock, Log, Store, lane_of};
 use forebay_route::{Admission, Ledger, LedgerLimits, Registry};
 pub use report::Report;
@@ -122,8 +123,16 @@ impl Server {
         let bookkeeper = Bookkeeper::start(control, Arc::clone(&ledger), log, closing, clock)
             .map_err(ServerError::of("start a thread"))?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
-        let export = ExportMount::new(store, config.exports_max);
-        let http = forebay_http::serve(listeners, Arc::clone(&collector), vec![Arc::new(export)])
+        let export = ExportMount::new(store.clone(), config.exports_max);
+        let mut mounts: Vec<Arc<dyn Mount>> = vec![Arc::new(export)];
+        let mut setup_code = None;
+        if config.console_enabled {
+            let port = listeners.addresses().first().map_or(0, SocketAddr::port);
+            let console = Console::new(Arc::clone(&collector), store, port, config.console.clone());
+            mounts.extend(console.mounts());
+            setup_code = collector.control.new_setup_code().map_err(ServerError::of(using.as_str()))?;
+        }
+        let http = forebay_http::serve(listeners, Arc::clone(&collector), mounts)
             .map_err(ServerError::of("start the threads that serve"))?;
         let report = Report {
             addresses: http.addresses().to_vec(),
@@ -132,6 +141,7 @@ impl Server {
             recovery,
             projects,
             first_project,
+            setup_code,
         };
         Ok(Running { http, collector, bookkeeper, watcher, report })
     }

@@ -2,7 +2,7 @@
 //! not, and on first start how to send the first event and read it back.
 
 use crate::config::Config;
-use forebay_control::CreatedProject;
+use forebay_control::{CreatedProject, SetupCode};
 use forebay_log::Recovery;
 use std::{
     fmt::Write as _,
@@ -25,9 +25,25 @@ pub struct Report {
     pub(crate) projects: usize,
     /// Made because there was none.
     pub(crate) first_project: Option<CreatedProject>,
+    /// While there are no people: what sets up the console.
+    pub(crate) setup_code: Option<SetupCode>,
 }
 
 impl Report {
+    /// Where the console is, if it is served.
+    #[must_use]
+    pub fn console_url(&self) -> Option<String> {
+        let at = self.admin_addr.unwrap_or_else(|| self.addr());
+        self.config.console_enabled.then(|| format!("{}/console", url(at)))
+    }
+
+    /// The link by which the first person sets up the console. It works once.
+    #[must_use]
+    pub fn setup_link(&self) -> Option<String> {
+        let code = self.setup_code.as_ref()?;
+        Some(format!("{}/setup?code={}", self.console_url()?, code.code))
+    }
+
     /// The first address.
     pub(crate) fn addr(&self) -> SocketAddr {
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -51,12 +67,15 @@ fn text(report: &Report, terminal: bool) -> String {
 }
 
 fn compose(report: &Report, terminal: bool, out: &mut String) -> std::fmt::Result {
-    let Report { addresses, admin_addr, config, recovery, projects, first_project } = report;
+    let Report { addresses, admin_addr, config, recovery, projects, first_project, .. } = report;
     let dir = absolute(&config.data_dir);
     let urls: Vec<_> = addresses.iter().map(|addr| format!("http://{addr}")).collect();
     writeln!(out, "forebay {} listens on {}", env!("CARGO_PKG_VERSION"), urls.join(", "))?;
     if let Some(admin) = admin_addr {
         writeln!(out, "  health and metrics  http://{admin}")?;
+    }
+    if let Some(console) = report.console_url() {
+        writeln!(out, "  console             {console}")?;
     }
     let kind = file_system(&config.data_dir).map_or(String::new(), |kind| format!(" ({kind})"));
     writeln!(out, "  data                {dir}{kind}")?;
@@ -76,6 +95,20 @@ fn compose(report: &Report, terminal: bool, out: &mut String) -> std::fmt::Resul
     )?;
     if let Some(project) = first_project {
         write_first_steps(&url(report.addr()), project, &dir, terminal, out)?;
+    }
+    if let Some(link) = report.setup_link() {
+        writeln!(out)?;
+        writeln!(out, "Nobody has set up the console yet. Open this once, within a day, in a browser:")?;
+        if terminal {
+            writeln!(out, "  {link}")?;
+        } else {
+            let (dir, forebay) = (quoted(&dir), program());
+            writeln!(
+                out,
+                "  not shown in a log: `{forebay} owner setup-link --data-dir {dir}` prints a link"
+            )?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }
@@ -224,6 +257,7 @@ mod tests {
             recovery: Recovery::default(),
             projects: 1,
             first_project: Some(project),
+            setup_code: Some(SetupCode { code: "cod".into(), expires_at_ms: 0 }),
         };
         let first = text(&report, true);
         for part in [
@@ -231,12 +265,14 @@ mod tests {
             "\"token\":\"tok\"",
             "curl -u sec: \"http://127.0.0.1:8080/api/2.0/export?from_date=",
             " export --project 1",
+            "http://127.0.0.1:8080/console/setup?code=cod",
             "/data",
         ] {
             assert!(first.contains(part), "{part} in {first}");
         }
         let logged = text(&report, false);
         assert!(logged.contains("\"token\":\"tok\"") && !logged.contains("sec:"), "{logged}");
+        assert!(!logged.contains("code=cod"), "{logged}");
         report.first_project = None;
         assert!(!text(&report, true).contains("curl"));
     }

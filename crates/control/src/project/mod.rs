@@ -149,6 +149,15 @@ impl Control {
         })
     }
 
+    /// The first organisation, that of whoever set up the server; `None` before there is any.
+    ///
+    /// # Errors
+    /// [`ProjectError`].
+    pub fn first_organisation(&self) -> Result<Option<u64>, ProjectError> {
+        let sql = "SELECT id FROM organisations ORDER BY id LIMIT 1";
+        self.read(|job| Ok(job.row(sql, [], |row| row.get(0))?))
+    }
+
     /// Creates a project. Its key and secret are in the answer and shown never again.
     ///
     /// # Errors

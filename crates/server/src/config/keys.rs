@@ -1,59 +1,11 @@
 //! Every setting there is: its name, what it accepts, what it is for.
 
-use super::{Config, LogFormat};
+use super::{
+    LogFormat,
+    key::{Key, count, flag, ms, some, text, texts, whole},
+};
 use forebay_http::{ProxyProtocol, TrustedProxies};
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
-
-/// A setting.
-pub struct Key {
-    /// Dotted, as in the file; with `FOREBAY_`, capitals and underscores in the environment.
-    pub name: &'static str,
-    /// What it accepts and where that goes.
-    pub takes: Takes,
-    /// What it is for.
-    pub help: &'static str,
-}
-
-/// What a setting accepts. `put` returns `None` for a value that is not accepted.
-pub enum Takes {
-    /// A whole number in a range.
-    Whole {
-        /// The least.
-        least: u64,
-        /// The most.
-        most: u64,
-        /// Where it goes.
-        put: fn(&mut Config, u64),
-    },
-    /// `true` or `false`.
-    Flag(fn(&mut Config, bool)),
-    /// A text of some form.
-    Text {
-        /// Which form.
-        form: &'static str,
-        /// Where it goes.
-        put: fn(&mut Config, &str) -> Option<()>,
-    },
-    /// A list of texts of some form; separated by commas outside of a file.
-    Texts {
-        /// Which form.
-        form: &'static str,
-        /// Where it goes.
-        put: fn(&mut Config, &[String]) -> Option<()>,
-    },
-}
-
-impl fmt::Display for Takes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Takes::Whole { least, most: u64::MAX, .. } => write!(f, "a whole number from {least}"),
-            Takes::Whole { least, most, .. } => write!(f, "a whole number from {least} to {most}"),
-            Takes::Flag(_) => f.write_str("true or false"),
-            Takes::Text { form, .. } => f.write_str(form),
-            Takes::Texts { form, .. } => write!(f, "a list of {form}"),
-        }
-    }
-}
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The names of all settings.
 #[must_use]
@@ -63,52 +15,6 @@ pub fn names() -> Vec<&'static str> {
 
 const ADDRESS: &str = "an address with a port, such as 127.0.0.1:8080 or [::]:8080";
 const DAY: u64 = 24 * 3600;
-
-const fn whole(
-    name: &'static str,
-    least: u64,
-    most: u64,
-    put: fn(&mut Config, u64),
-    help: &'static str,
-) -> Key {
-    Key { name, takes: Takes::Whole { least, most, put }, help }
-}
-
-const fn flag(name: &'static str, put: fn(&mut Config, bool), help: &'static str) -> Key {
-    Key { name, takes: Takes::Flag(put), help }
-}
-
-const fn text(
-    name: &'static str,
-    form: &'static str,
-    put: fn(&mut Config, &str) -> Option<()>,
-    help: &'static str,
-) -> Key {
-    Key { name, takes: Takes::Text { form, put }, help }
-}
-
-const fn texts(
-    name: &'static str,
-    form: &'static str,
-    put: fn(&mut Config, &[String]) -> Option<()>,
-    help: &'static str,
-) -> Key {
-    Key { name, takes: Takes::Texts { form, put }, help }
-}
-
-/// A count for a field that counts in memory; more than memory holds is as good as no limit.
-fn count(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-/// 0 stands for "no limit".
-fn some(n: u64) -> Option<u64> {
-    (n != 0).then_some(n)
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 /// A row for the paths that one endpoint answers on.
 macro_rules! paths {
@@ -156,6 +62,21 @@ pub const KEYS: &[Key] = &[
             Some(())
         },
         "Where health checks and metrics are answered, instead of to loopback peers of `listen`",
+    ),
+    flag(
+        "console.enabled",
+        |c, on| c.console_enabled = on,
+        "Whether the web console is served, where `admin_listen` says or else where senders connect",
+    ),
+    text(
+        "console.public_url",
+        "an address such as https://events.example.com, or nothing",
+        |c, s| {
+            let is_url = s.starts_with("https://") || s.starts_with("http://");
+            c.console.public_url = is_url.then(|| s.to_owned());
+            (is_url || s.is_empty()).then_some(())
+        },
+        "Where senders reach this server, as the console's examples show it",
     ),
     flag(
         "strict_tokens",

@@ -4,13 +4,16 @@
 //! laid over the defaults one after the other: file, environment, flags; the last one to name a key wins. An
 //! unknown key or a value that is not accepted is an error that says which, where and what would be.
 
+pub mod key;
 pub mod keys;
 pub mod source;
 
+use forebay_console::ConsoleConfig;
 use forebay_http::{HttpConfig, PathTable};
 use forebay_log::LogConfig;
 use forebay_route::AdmissionLimits;
-use keys::{KEYS, Key, Takes};
+use key::{Key, Takes};
+use keys::KEYS;
 use source::{Given, Origin, Raw};
 use std::{fmt, path::PathBuf};
 
@@ -38,6 +41,10 @@ pub struct Config {
     pub log: LogConfig,
     /// Exports that read at the same time; more wait.
     pub exports_max: usize,
+    /// Whether the web console is served.
+    pub console_enabled: bool,
+    /// What it is told.
+    pub console: ConsoleConfig,
     /// `trace`, `debug`, `info`, `warn`, `error`, or a filter of tracing's.
     pub log_level: String,
     /// How log lines look.
@@ -72,6 +79,8 @@ impl Config {
             },
             log: LogConfig::new(&data_dir),
             exports_max: 8,
+            console_enabled: true,
+            console: ConsoleConfig::default(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Auto,
             renamed_paths: Vec::new(),

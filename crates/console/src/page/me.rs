@@ -1,0 +1,228 @@
+//! One's own settings: profile, password, sessions, deleting the account.
+
+use askama::Template;
+use forebay_control::{HandOver, OrganisationRole, Person, PersonChange, PersonId};
+
+use crate::{
+    answer::Answer,
+    frame::{Frame, Place},
+    page::{
+        confirm::{self, Act, Choice, PASSWORD},
+        joining::repeated,
+    },
+    refusal::Refusal,
+    session::Cookie,
+    visit::Visit,
+    when,
+};
+
+struct Role {
+    id: u64,
+    name: String,
+    role: &'static str,
+    how: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "me.html")]
+struct ProfilePage<'a> {
+    frame: Frame,
+    person: &'a Person,
+    since: String,
+    organisations: Vec<Role>,
+    projects: Vec<Role>,
+}
+
+/// Name, address, organisations and projects, with the roles there and how one got them.
+pub(crate) fn profile(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let person = &visit.who()?.person;
+    let organisations = person.organisations.iter().map(|membership| Role {
+        id: membership.id,
+        name: membership.name.clone(),
+        role: membership.role.as_str(),
+        how: match membership.role {
+            OrganisationRole::Member => "projects are shared one by one",
+            OrganisationRole::Admin => "makes you an admin of every project in it",
+            OrganisationRole::Owner => "makes you an owner of every project in it",
+        },
+    });
+    let projects = person.projects.iter().map(|membership| Role {
+        id: membership.id,
+        name: membership.name.clone(),
+        role: membership.role.as_str(),
+        how: "given to you in the project",
+    });
+    let page = ProfilePage {
+        frame: visit.frame("Your profile", Place::Me("")),
+        person,
+        since: when::minute(person.created_at_ms),
+        organisations: organisations.collect(),
+        projects: projects.collect(),
+    };
+    Ok(visit.page(&page))
+}
+
+/// Takes another name.
+pub(crate) fn rename(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let change = PersonChange { name: Some(visit.form.text("name").to_owned()), email: None };
+    match visit.acting()?.change_person(visit.who()?.person.id, &change, None) {
+        Ok(_) => Ok(visit.done("/console/me", "saved")),
+        Err(error) => visit.again(error.into(), profile),
+    }
+}
+
+/// Takes another address, with the password.
+pub(crate) fn change_email(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let change = PersonChange { name: None, email: Some(visit.form.text("email").to_owned()) };
+    let acting = visit.acting()?;
+    let changed = acting
+        .prove_password(visit.form.raw(PASSWORD))
+        .and_then(|proof| acting.change_person(visit.who_id(), &change, Some(&proof)));
+    match changed {
+        Ok(_) => Ok(visit.done("/console/me", "saved")),
+        Err(error) => visit.again(error.into(), profile),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "me_password.html")]
+struct PasswordPage {
+    frame: Frame,
+}
+
+/// Asks for another password.
+pub(crate) fn password_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    Ok(visit.page(&PasswordPage { frame: visit.frame("Password", Place::Me("password")) }))
+}
+
+/// Takes it; all other sessions end.
+pub(crate) fn change_password(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let (acting, signed) = (visit.acting()?, visit.who()?);
+    let changed = repeated(visit).and_then(|()| {
+        let proof = acting.prove_password(visit.form.raw(PASSWORD))?;
+        let new = visit.form.raw("password");
+        Ok(acting.set_password(signed.person.id, new, Some(&signed.session), &proof)?)
+    });
+    match changed {
+        Ok(()) => Ok(visit.done("/console/me/password", "password-changed")),
+        Err(refusal) => visit.again(refusal, password_page),
+    }
+}
+
+struct SessionRow {
+    since: String,
+    seen: String,
+    address: String,
+    user_agent: String,
+    is_this: bool,
+}
+
+#[derive(Template)]
+#[template(path = "me_sessions.html")]
+struct SessionsPage {
+    frame: Frame,
+    sessions: Vec<SessionRow>,
+}
+
+/// Where one is signed in.
+pub(crate) fn sessions(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let signed = visit.who()?;
+    let sessions = visit.acting()?.sessions(signed.person.id)?;
+    let rows = sessions.into_iter().map(|session| SessionRow {
+        since: when::minute(session.created_at_ms),
+        seen: when::minute(session.last_seen_ms),
+        is_this: session.id == signed.session.id,
+        address: session.address,
+        user_agent: session.user_agent,
+    });
+    let page =
+        SessionsPage { frame: visit.frame("Sessions", Place::Me("sessions")), sessions: rows.collect() };
+    Ok(visit.page(&page))
+}
+
+/// Ends all sessions but this one.
+pub(crate) fn end_sessions(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let signed = visit.who()?;
+    visit.acting()?.end_sessions(signed.person.id, Some(&signed.session))?;
+    Ok(visit.done("/console/me/sessions", "sessions-ended"))
+}
+
+/// Asks whether the account is to be deleted, and who takes over.
+pub(crate) fn delete_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let act = delete_act(visit)?;
+    Ok(confirm::page(visit, Place::Me("delete"), act))
+}
+
+/// Deletes it: hand-over and deletion are one act.
+pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let deleted = confirm::check(visit, &delete_act(visit)?).and_then(|()| {
+        let proof = acting.prove_password(visit.form.raw(PASSWORD))?;
+        Ok(acting.delete_person(visit.who_id(), &proof, &hand_overs(visit))?)
+    });
+    match deleted {
+        Ok(()) => {
+            let answer = visit.done("/console/sign-in", "account-gone");
+            Ok(answer.and_cookie(&Cookie::Session.clear(visit.is_secure)))
+        }
+        Err(refusal) => visit.again(refusal, delete_page),
+    }
+}
+
+fn hand_overs(visit: &Visit<'_>) -> Vec<HandOver> {
+    let fields = visit.form.iter().filter_map(|(name, value)| {
+        let organisation = name.strip_prefix("owner-")?.parse().ok()?;
+        Some(HandOver { organisation, to: PersonId(value.parse().ok()?) })
+    });
+    fields.collect()
+}
+
+fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
+    let person = &visit.who()?.person;
+    let mut affected = Vec::new();
+    let mut choices = Vec::new();
+    for organisation in visit.acting()?.organisations()? {
+        let others: Vec<_> = organisation.members.iter().filter(|member| member.id != person.id).collect();
+        let has_other_owner = others.iter().any(|member| member.role == OrganisationRole::Owner);
+        let goes_on = match others.len() {
+            0 => "nobody else belongs to it".to_owned(),
+            1 => "one other person keeps access".to_owned(),
+            more => format!("{more} other people keep access"),
+        };
+        let projects = when::of(organisation.projects, "project");
+        affected.push(format!("{}, with {projects}: you lose access; {goes_on}.", organisation.name));
+        if organisation.role == OrganisationRole::Owner && !has_other_owner && !others.is_empty() {
+            choices.push(Choice {
+                name: format!("owner-{}", organisation.id),
+                label: format!("Next owner of {}", organisation.name),
+                hint: "You are its only owner. The hand-over happens together with the deletion.".to_owned(),
+                options: others
+                    .iter()
+                    .map(|member| (member.id.to_string(), format!("{} ({})", member.name, member.email)))
+                    .collect(),
+            });
+        }
+    }
+    if affected.is_empty() {
+        affected.push("Only you: you belong to no organisation.".to_owned());
+    }
+    Ok(Act {
+        title: "Delete your account".to_owned(),
+        affected,
+        happens: vec![
+            "Your account, your sessions and what only you can use end at once.".to_owned(),
+            "Projects and their events are not deleted. Service accounts belong to the organisation and go on."
+                .to_owned(),
+            "In the audit log your number stays; your name and address do not.".to_owned(),
+        ],
+        undo: "No. You would have to be invited again.".to_owned(),
+        word: person.email.clone(),
+        word_is: "your e-mail address",
+        button: "Delete my account",
+        action: "/console/me/delete".to_owned(),
+        back: "/console/me".to_owned(),
+        choices,
+        asks_password: true,
+        ..Act::default()
+    })
+}

@@ -1,0 +1,150 @@
+//! One's second factor: setting it up with a picture to scan, its recovery codes, ending it.
+//!
+//! # Invariants
+//! * Secret and codes stand in the answer to the form that made them, and on no page that can be opened again.
+
+use askama::Template;
+use forebay_control::PeopleError;
+use qrcode::{Color, EcLevel, QrCode};
+
+use crate::{
+    answer::Answer,
+    frame::{Frame, Place},
+    page::confirm::PASSWORD,
+    refusal::Refusal,
+    visit::Visit,
+    when,
+};
+
+const PATH: &str = "/console/me/second-factor";
+
+#[derive(Template)]
+#[template(path = "second_factor.html")]
+struct FactorPage {
+    frame: Frame,
+    since: Option<String>,
+    codes_left: u64,
+}
+
+/// Whether there is one.
+pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let factor = visit.acting()?.two_factor(visit.who_id())?;
+    let page = FactorPage {
+        frame: visit.frame("Second factor", Place::Me("second-factor")),
+        since: factor.since_ms.map(when::minute),
+        codes_left: factor.recovery_codes,
+    };
+    Ok(visit.page(&page))
+}
+
+#[derive(Template)]
+#[template(path = "second_factor_begin.html")]
+struct BeginPage {
+    frame: Frame,
+    secret: String,
+    url: String,
+    /// Modules of the picture, as one path of SVG, and how many there are to a side.
+    picture: Option<(String, usize)>,
+}
+
+/// Makes a secret and shows it. It can be begun again as often as need be.
+pub(crate) fn begin(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let begun = acting
+        .prove_password(visit.form.raw(PASSWORD))
+        .and_then(|proof| acting.begin_two_factor(visit.who_id(), &proof));
+    match begun {
+        Ok(enrolment) => Ok(visit.page(&BeginPage {
+            frame: visit.frame("Set up a second factor", Place::Me("second-factor")),
+            picture: picture(&enrolment.url),
+            secret: grouped(&enrolment.secret),
+            url: enrolment.url,
+        })),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "second_factor_confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+struct CodesPage {
+    frame: Frame,
+    codes: Vec<String>,
+}
+
+/// Takes a first code, and shows the recovery codes.
+pub(crate) fn confirm(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    match visit.acting()?.confirm_two_factor(visit.who_id(), visit.form.text("code")) {
+        Ok(codes) => Ok(codes_page(visit, codes)),
+        Err(PeopleError::CodeWrong) => visit.again(PeopleError::CodeWrong.into(), |visit| {
+            let frame = visit.frame("Set up a second factor", Place::Me("second-factor"));
+            Ok(visit.page(&ConfirmPage { frame }))
+        }),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
+/// Other recovery codes in the place of those there are.
+pub(crate) fn renew_codes(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let renewed = acting
+        .prove_password(visit.form.raw(PASSWORD))
+        .and_then(|proof| acting.renew_recovery_codes(visit.who_id(), &proof));
+    match renewed {
+        Ok(codes) => Ok(codes_page(visit, codes)),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
+/// Ends it.
+pub(crate) fn end(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let ended = acting
+        .prove_password(visit.form.raw(PASSWORD))
+        .and_then(|proof| acting.end_two_factor(visit.who_id(), &proof));
+    match ended {
+        Ok(()) => Ok(visit.done(PATH, "second-factor-off")),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
+fn codes_page(visit: &Visit<'_>, codes: Vec<String>) -> Answer {
+    let frame = visit.frame("Your recovery codes", Place::Me("second-factor"));
+    visit.page(&CodesPage { frame, codes })
+}
+
+/// Four characters at a time, for typing.
+fn grouped(secret: &str) -> String {
+    let chars: Vec<char> = secret.chars().collect();
+    chars.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(" ")
+}
+
+/// The picture to scan. None for what does not fit into one; the secret can be typed then.
+fn picture(url: &str) -> Option<(String, usize)> {
+    let code = QrCode::with_error_correction_level(url, EcLevel::M).ok()?;
+    let width = code.width();
+    let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == Color::Dark);
+    // A quiet zone of four modules all around belongs to it.
+    let path: String =
+        dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + 4, at / width + 4)).collect();
+    Some((path, width + 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_is_drawn_of_numbers_only_and_the_secret_can_be_typed() {
+        let (path, side) = picture("otpauth://totp/Forebay:a%40b?secret=ABCD&issuer=Forebay").unwrap();
+        assert!(side > 8 + 20 && path.starts_with("M4 4h1v1h-1z"), "{side} {path}");
+        assert!(path.chars().all(|c| c.is_ascii_digit() || " Mhvz-".contains(c)));
+        assert_eq!(picture(&"x".repeat(10_000)), None);
+        assert_eq!(grouped("ABCDEFGHIJ"), "ABCD EFGH IJ");
+    }
+}

@@ -1,0 +1,189 @@
+//! What a route is: a path, a method, what it needs, and who answers. The routes themselves are data, in
+//! [`table`](crate::table): dispatch, the permission test and the description of the API all read that one list.
+
+use forebay_control::{OrganisationRole, ProjectRole};
+
+use crate::{answer::Answer, refusal::Refusal, visit::Visit};
+
+/// A method that some route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// GET, and HEAD.
+    Get,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+}
+
+impl Verb {
+    /// The method's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Post => "POST",
+            Verb::Delete => "DELETE",
+        }
+    }
+
+    pub(crate) fn of(method: &hyper::Method) -> Option<Verb> {
+        match method.as_str() {
+            "GET" | "HEAD" => Some(Verb::Get),
+            "POST" => Some(Verb::Post),
+            "DELETE" => Some(Verb::Delete),
+            _ => None,
+        }
+    }
+}
+
+/// What a route needs of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nobody,
+    /// That they are known.
+    Person,
+    /// At least this role in the organisation that the path names.
+    Organisation(OrganisationRole),
+    /// At least this role in the project that the path names.
+    Project(ProjectRole),
+    /// An owner of the first organisation, which is that of whoever set up the server.
+    Operator,
+}
+
+/// How a route is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// By a browser: pages and forms; who one is, a cookie says.
+    Page,
+    /// By a program: JSON; who one is, a service account's Basic credentials say, or a cookie.
+    Call,
+}
+
+pub(crate) type Handler = fn(&Visit<'_>) -> Result<Answer, Refusal>;
+
+/// A route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// How it is asked.
+    pub verb: Verb,
+    /// Its path, without slash at the end; `{name}` stands for one part.
+    pub path: &'static str,
+    /// What it needs.
+    pub needs: Needs,
+    /// How it is used.
+    pub face: Face,
+    /// What it is for.
+    pub about: &'static str,
+    pub(crate) handler: Handler,
+}
+
+impl Route {
+    /// The parts that stand for something, if the path is this route's.
+    pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<Vec<(&'static str, &'p str)>> {
+        let mut parts = Vec::new();
+        let mut given = path.split('/');
+        for wanted in self.path.split('/') {
+            let part = given.next()?;
+            match name_of(wanted) {
+                Some(_) if part.is_empty() => return None,
+                Some(name) => parts.push((name, part)),
+                None if wanted == part => {}
+                None => return None,
+            }
+        }
+        given.next().is_none().then_some(parts)
+    }
+
+    /// The names of the parts that stand for something.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(name_of)
+    }
+}
+
+fn name_of(part: &'static str) -> Option<&'static str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// What a path and a method come to.
+pub(crate) enum Found<'p> {
+    /// A route, and what stands where it has names.
+    Route(&'static Route, Vec<(&'static str, &'p str)>),
+    /// The path takes other methods: these.
+    OtherMethods(String),
+    /// Nothing is there.
+    Nothing,
+}
+
+/// Looks a path and a method up; of routes that match, the first counts.
+pub(crate) fn find<'p>(routes: &'static [Route], verb: Option<Verb>, path: &'p str) -> Found<'p> {
+    let mut methods: Vec<&str> = Vec::new();
+    for route in routes {
+        let Some(parts) = route.matches(path) else { continue };
+        if Some(route.verb) == verb {
+            return Found::Route(route, parts);
+        }
+        if !methods.contains(&route.verb.as_str()) {
+            methods.push(route.verb.as_str());
+            if route.verb == Verb::Get {
+                methods.push("HEAD");
+            }
+        }
+    }
+    if methods.is_empty() { Found::Nothing } else { Found::OtherMethods(methods.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::ROUTES;
+
+    #[track_caller]
+    fn check(method: Option<Verb>, path: &str, want: &str) {
+        let got = match find(ROUTES, method, path) {
+            Found::Route(route, parts) => format!("{} {parts:?}", route.path),
+            Found::OtherMethods(methods) => methods,
+            Found::Nothing => "nothing".to_owned(),
+        };
+        assert_eq!(got, want, "{path}");
+    }
+
+    #[test]
+    fn a_path_finds_its_route_and_what_stands_in_it() {
+        check(Some(Verb::Get), "/console/projects", "/console/projects []");
+        check(Some(Verb::Get), "/console/projects/7", "/console/projects/{project} [(\"project\", \"7\")]");
+        check(Some(Verb::Post), "/console/me/name", "/console/me/name []");
+        check(Some(Verb::Delete), "/console/projects/7", "GET, HEAD");
+        check(None, "/console/sign-in", "GET, HEAD, POST");
+        check(Some(Verb::Get), "/console/projects/7/nothing", "nothing");
+        check(Some(Verb::Get), "/console/projects//keys", "nothing");
+    }
+
+    #[test]
+    fn no_two_routes_are_the_same() {
+        for (at, route) in ROUTES.iter().enumerate() {
+            let same = |other: &&Route| other.path == route.path && other.verb == route.verb;
+            assert!(ROUTES[..at].iter().find(same).is_none(), "{} {}", route.verb.as_str(), route.path);
+            assert!(route.path == "/" || !route.path.ends_with('/'), "{}", route.path);
+            assert!(route.path.starts_with('/'), "{}", route.path);
+            assert!(!route.about.is_empty() && !route.about.ends_with('.'), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn a_role_is_asked_for_where_the_path_says_in_what() {
+        for route in ROUTES {
+            let names: Vec<_> = route.names().collect();
+            match route.needs {
+                Needs::Organisation(_) => assert!(names.contains(&"organisation"), "{}", route.path),
+                Needs::Project(_) => assert!(names.contains(&"project"), "{}", route.path),
+                _ => assert!(
+                    !names.contains(&"organisation") && !names.contains(&"project"),
+                    "{} names something and asks for no role in it",
+                    route.path
+                ),
+            }
+        }
+    }
+}

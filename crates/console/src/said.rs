@@ -1,0 +1,46 @@
+//! What was done, told on the page that follows: by a word in the address, so that no address can put words of its own
+//! into a page.
+
+/// What a word stands for.
+pub(crate) fn text(word: &str) -> Option<&'static str> {
+    SAID.iter().find(|(known, _)| *known == word).map(|(_, text)| *text)
+}
+
+const SAID: &[(&str, &str)] = &[
+    ("signed-out", "You are signed out."),
+    ("welcome", "Welcome. Your server is set up."),
+    ("joined", "You joined the organisation."),
+    ("project-created", "The project was created."),
+    ("saved", "Saved."),
+    ("token-added", "The token was added. Events sent under it belong to this project now."),
+    ("token-removed", "The token was removed. Events sent under it no longer belong to this project."),
+    ("claimed", "The token was claimed. Events kept under it read as the project's from now on."),
+    ("role-changed", "The role was changed."),
+    ("member-removed", "The person was removed."),
+    ("invitation-revoked", "The invitation was taken back."),
+    ("account-deleted", "The service account was deleted. It stopped working at once."),
+    ("organisation-created", "The organisation was created."),
+    ("password-changed", "Your password was changed, and all other sessions were ended."),
+    ("second-factor-off", "The second factor was switched off."),
+    ("sessions-ended", "All other sessions were ended."),
+    ("data-erased", "The data about you was erased. Your account stays in operation."),
+    ("account-gone", "Your account was deleted."),
+    ("left", "You left the organisation."),
+    ("token-retired", "The secret was withdrawn."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_that_are_known_say_anything() {
+        assert_eq!(text("saved"), Some("Saved."));
+        assert_eq!(text("<script>"), None);
+        assert_eq!(text(""), None);
+        for (at, (word, text)) in SAID.iter().enumerate() {
+            assert!(text.ends_with('.'), "{text}");
+            assert!(SAID[..at].iter().all(|(other, _)| other != word), "{word} twice");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Who may do what in the console and its calls: every route, asked by everybody there could be.
+
+use forebay_console::{Face, Needs, ROUTES, Route, Verb};
+use forebay_control::{OrganisationRole, ProjectRole};
+use forebay_tests::console::{Visitor, enter};
+use forebay_tests::{Forebay, Request};
+
+/// Somebody who asks: what they are in the organisation, and in the project.
+struct Asker {
+    email: &'static str,
+    organisation: Option<OrganisationRole>,
+    project: Option<ProjectRole>,
+}
+
+const fn asker(
+    email: &'static str,
+    organisation: Option<OrganisationRole>,
+    project: Option<ProjectRole>,
+) -> Asker {
+    Asker { email, organisation, project }
+}
+
+/// Everybody who is known. `None` in both: somebody of another organisation.
+const ASKERS: [Asker; 8] = [
+    asker("stranger@x.example", None, None),
+    asker("member@x.example", Some(OrganisationRole::Member), None),
+    asker("consumer@x.example", Some(OrganisationRole::Member), Some(ProjectRole::Consumer)),
+    asker("analyst@x.example", Some(OrganisationRole::Member), Some(ProjectRole::Analyst)),
+    asker("admin@x.example", Some(OrganisationRole::Member), Some(ProjectRole::Admin)),
+    asker("owner@x.example", Some(OrganisationRole::Member), Some(ProjectRole::Owner)),
+    asker("org-admin@x.example", Some(OrganisationRole::Admin), Some(ProjectRole::Admin)),
+    asker("org-owner@x.example", Some(OrganisationRole::Owner), Some(ProjectRole::Owner)),
+];
+
+impl Asker {
+    fn may(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Nobody | Needs::Person => true,
+            Needs::Organisation(role) => self.organisation >= Some(role),
+            Needs::Project(role) => self.project >= Some(role),
+            Needs::Operator => self.organisation == Some(OrganisationRole::Owner),
+        }
+    }
+
+    /// Whether they may know that what the path names is there.
+    fn knows(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Organisation(_) => self.organisation.is_some(),
+            Needs::Project(_) => self.project.is_some(),
+            Needs::Nobody | Needs::Person | Needs::Operator => true,
+        }
+    }
+}
+
+/// The path with something that is there in the place of every name.
+fn path_of(route: &Route, project: u64) -> String {
+    let parts = route.path.split('/').map(|part| match part {
+        "{project}" => project.to_string(),
+        "{organisation}" => "1".to_owned(),
+        part if part.starts_with('{') => "999999".to_owned(),
+        part => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Sends what the route is asked with, without anything filled in.
+fn ask(visitor: &mut Visitor, route: &Route, path: &str, csrf: &str) -> u16 {
+    let request = match (route.verb, route.face) {
+        (Verb::Get, _) => Request::get(path),
+        (verb, Face::Page) => Request::new(verb.as_str(), path).body(format!("csrf={csrf}")),
+        (verb, Face::Call) => Request::new(verb.as_str(), path).header("X-CSRF-Token", csrf).body("{}"),
+    };
+    visitor.send(request).status
+}
+
+fn everybody(forebay: &Forebay) -> u64 {
+    let project = forebay.create_project("Shop").id;
+    let id = project.to_string();
+    // Numbers nobody of: people of the other organisation get no role here.
+    forebay.cli(&["organisation", "create", "--name", "Elsewhere"]);
+    for asker in &ASKERS {
+        enter(forebay, asker.email, asker.email);
+        let role = asker.organisation.map_or(("2", "owner"), |role| ("1", role.as_str()));
+        forebay.cli(&["organisation", "set-role", role.0, asker.email, role.1]);
+        if let (Some(OrganisationRole::Member), Some(role)) = (asker.organisation, asker.project) {
+            forebay.cli(&["organisation", "set-project-role", &id, asker.email, role.as_str()]);
+        }
+    }
+    project
+}
+
+#[test]
+fn every_route_is_there_for_those_whose_role_reaches_and_for_nobody_else() {
+    let forebay = Forebay::start();
+    let project = everybody(&forebay);
+    let mut wrong = Vec::new();
+    for asker in &ASKERS {
+        let mut visitor = Visitor::signed_in(forebay.addr(), asker.email);
+        let csrf = visitor.csrf();
+        for route in ROUTES.iter().filter(|route| route.path != "/") {
+            if route.path == "/console/sign-out" {
+                // It works for everybody, and then nothing else would.
+                continue;
+            }
+            let path = path_of(route, project);
+            let status = ask(&mut visitor, route, &path, &csrf);
+            let refused = matches!(status, 401 | 403 | 404);
+            let names_more = route.names().any(|name| name != "project" && name != "organisation");
+            let fine = match (asker.may(route.needs), asker.knows(route.needs)) {
+                // What else the path names is not there.
+                (true, _) => !matches!(status, 401 | 403 | 500) && (status != 404 || names_more),
+                (false, true) => status == 403,
+                (false, false) => status == 404,
+            };
+            if !fine || (refused && asker.may(route.needs) && !names_more) {
+                wrong.push(format!("{} {path} as {}: {status}", route.verb.as_str(), asker.email));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nobody_gets_anything_without_signing_in() {
+    let forebay = Forebay::start();
+    let project = everybody(&forebay);
+    let mut visitor = Visitor::new(forebay.addr());
+    let csrf = visitor.csrf();
+    for route in ROUTES.iter().filter(|route| route.needs != Needs::Nobody) {
+        let path = path_of(route, project);
+        let status = ask(&mut visitor, route, &path, &csrf);
+        let led_to_sign_in = route.verb == Verb::Get && route.face == Face::Page;
+        let want = if led_to_sign_in { 303 } else { 401 };
+        assert_eq!(status, want, "{} {path}", route.verb.as_str());
+    }
+}
+
+#[test]
+fn nothing_is_changed_without_the_token_of_a_form_or_from_another_site() {
+    let forebay = Forebay::start();
+    let project = everybody(&forebay);
+    let mut owner = Visitor::signed_in(forebay.addr(), "org-owner@x.example");
+    let (csrf, other) = (owner.csrf(), Visitor::signed_in(forebay.addr(), "member@x.example").csrf());
+    for route in ROUTES.iter().filter(|route| route.verb != Verb::Get) {
+        let path = path_of(route, project);
+        let ask = |token: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::new(route.verb.as_str(), &path).header("X-CSRF-Token", token);
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            owner.clone().send(request.body("{}")).status
+        };
+        for (token, headers) in [
+            ("", &[][..]),
+            (other.as_str(), &[]),
+            (csrf.as_str(), &[("Origin", "https://evil.example")]),
+            (csrf.as_str(), &[("Origin", "null")]),
+            (csrf.as_str(), &[("Sec-Fetch-Site", "cross-site")]),
+            (csrf.as_str(), &[("Sec-Fetch-Site", "same-site"), ("Origin", "http://collector.test")]),
+        ] {
+            assert_eq!(ask(token, headers), 403, "{} {path} with {headers:?}", route.verb.as_str());
+        }
+    }
+    owner.get("/console/me").expect_status(200);
+}
