@@ -10,7 +10,7 @@ use super::names::{self, Name, Names};
 use super::number::{number_end, scalar_end};
 use super::sink::Sink;
 use super::strict;
-use super::structure::{More, NotValid, Structure};
+use super::structure::{More, NotValid, Structure, Task};
 use std::ops::Range;
 
 /// How deep a token stands: of a record's own keys, and of its properties'.
@@ -26,50 +26,57 @@ pub(super) fn read(
     sink: &mut Sink,
     scratch: &mut Vec<u8>,
 ) -> Result<(), NotValid> {
+    let level = structure.level();
     if job.dialect.is_strict() {
-        read_by::<true>(job, range, structure, sink, scratch)
+        level.run(Read::<true> { job, range, structure, sink, scratch })
     } else {
-        // What nearly all text takes is compiled for each kind of CPU.
-        structure.level().run(|| read_by::<false>(job, range, structure, sink, scratch))
+        level.run(Read::<false> { job, range, structure, sink, scratch })
     }
 }
 
-/// The same, with what strict rules count if they are in force.
-#[inline(always)]
-fn read_by<const STRICT: bool>(
-    job: &Job<'_>,
+/// What there is to do; with what strict rules count if they are in force.
+struct Read<'r, 'j, const STRICT: bool> {
+    job: &'r Job<'j>,
     range: Range<usize>,
-    structure: &mut Structure,
-    sink: &mut Sink,
-    scratch: &mut Vec<u8>,
-) -> Result<(), NotValid> {
-    let text = &job.text[..range.end];
-    // Strict rules count the properties; only events have names that are told by their length.
-    structure.begin(range.start, STRICT || !job.dialect.holds_events());
-    let in_array = text.get(range.start) == Some(&b'[');
-    let mut records = Records::<'_, STRICT> {
-        job,
-        text,
-        sink,
-        scratch,
-        of_record: if job.dialect.holds_events() { &names::EVENT } else { &names::PROFILE },
-        names: &names::NONE,
-        // The array around the records is no level of theirs: its bracket is the first token.
-        before: in_array.then_some(range.start),
-        level: 0,
-        in_properties: false,
-        start: 0,
-        between: range.start + usize::from(in_array),
-        facts: Facts::default(),
-        open: None,
-        scalar_end: 0,
-        property: Property::default(),
-    };
-    loop {
-        let more = structure.next(text)?;
-        records.chunk(structure)?;
-        if more == More::No {
-            return Ok(());
+    structure: &'r mut Structure,
+    sink: &'r mut Sink,
+    scratch: &'r mut Vec<u8>,
+}
+
+impl<const STRICT: bool> Task for Read<'_, '_, STRICT> {
+    type Output = Result<(), NotValid>;
+
+    #[inline(always)]
+    fn run(self) -> Result<(), NotValid> {
+        let Read { job, range, structure, sink, scratch } = self;
+        let text = &job.text[..range.end];
+        // Strict rules count the properties; only events have names that are told by their length.
+        structure.begin(range.start, STRICT || !job.dialect.holds_events());
+        let in_array = text.get(range.start) == Some(&b'[');
+        let mut records = Records::<'_, STRICT> {
+            job,
+            text,
+            sink,
+            scratch,
+            of_record: if job.dialect.holds_events() { &names::EVENT } else { &names::PROFILE },
+            names: &names::NONE,
+            // The array around the records is no level of theirs: its bracket is the first token.
+            before: in_array.then_some(range.start),
+            level: 0,
+            in_properties: false,
+            start: 0,
+            between: range.start + usize::from(in_array),
+            facts: Facts::default(),
+            open: None,
+            scalar_end: 0,
+            property: Property::default(),
+        };
+        loop {
+            let more = structure.next(text)?;
+            records.chunk(structure)?;
+            if more == More::No {
+                return Ok(());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The grammar of JSON, checked for 64 bytes at a time.
+//! The grammar of JSON, checked for 64 bytes and 64 tokens at a time.
 //!
 //! What may follow what depends on two neighbouring tokens and on whether an object or an array is open. Both are masks
 //! here ([`super::masks`]), so that a token costs nothing by itself.
@@ -10,9 +10,11 @@
 //! | `:`; `,` or `[` in an array | a value; after `[` also `]` |
 //! | a value | `,` or the end of what is open |
 //!
-//! A chunk is read in three passes. The first one tells the bytes of each block apart and writes down what is to be looked
-//! at one by one ([`Grammar::classify`]). Of that, the brackets say what is open where ([`Grammar::nest`]). The last one
-//! checks whether each byte stands where it may ([`Grammar::follow`]).
+//! A chunk is read in four passes. The first one finds the strings and checks what is in them ([`Grammar::strings`]), the
+//! second one tells the other bytes apart and writes down what is to be looked at one by one, and the tokens
+//! ([`Grammar::tokens`]): from there on each token is one byte ([`super::skeleton`]), and so are neighbours in the grammar
+//! neighbours in a mask. Of those, the brackets say what is open where ([`Grammar::nest`]); the last pass checks whether
+//! each token stands where it may ([`Grammar::follow`]).
 //!
 //! # Invariants
 //! * What is passed over without complaint is JSON, save for numbers and literals that are not plain digits: an unusual
@@ -22,8 +24,9 @@
 //! * No recursion: what is open is a stack of bytes.
 
 use super::index::Index;
-use super::masks::{CHUNK_BLOCKS, Follow, Masks, Select, spread};
-use super::simd::{BLOCK_BYTES, Block, Simd};
+use super::masks::{CHUNK_BLOCKS, Follow, Select, Tokens, spread};
+use super::simd::{BLOCK_BYTES, Block, Classes, Simd};
+use super::skeleton::Skeleton;
 use crate::{DEPTH_MAX, utf8};
 
 /// How far a text was read.
@@ -35,6 +38,29 @@ pub(super) enum Progress {
     Done,
     /// The text is not valid.
     Wrong,
+}
+
+/// The blocks of one chunk.
+struct Blocks<'t> {
+    whole: &'t [Block],
+    /// What comes behind them, filled up with blanks.
+    last: Block,
+    count: usize,
+}
+
+impl<'t> Blocks<'t> {
+    #[inline(always)]
+    fn new(rest: &'t [u8]) -> Blocks<'t> {
+        let (whole, end) = rest[..rest.len().min(CHUNK_BLOCKS * BLOCK_BYTES)].as_chunks();
+        let mut last = [b' '; BLOCK_BYTES];
+        last[..end.len()].copy_from_slice(end);
+        Blocks { whole, last, count: whole.len() + usize::from(!end.is_empty()) }
+    }
+
+    #[inline(always)]
+    fn get(&self, number: usize) -> &Block {
+        self.whole.get(number).unwrap_or(&self.last)
+    }
 }
 
 /// What one chunk leaves to the next.
@@ -51,6 +77,8 @@ pub(super) struct Grammar {
     follow: Follow,
     /// Every key is asked for, not those alone that have the length of a name.
     all_keys: bool,
+    /// The bracket that closes the whole value has been met.
+    closed: bool,
     /// For each level whether an object (1) or an array (0) is open there; the outermost is level 1.
     open: [u8; 256],
     depth: u8,
@@ -62,15 +90,15 @@ pub(super) struct Grammar {
 const _: () = assert!(DEPTH_MAX < 255, "a level more than allowed is still counted");
 
 impl Grammar {
-    /// For the value that starts at `start`, which must be an object or an array.
-    pub(super) fn new(start: usize, depth_max: usize, all_keys: bool) -> Grammar {
+    pub(super) fn new(depth_max: usize) -> Grammar {
         Grammar {
-            at: start,
+            at: 0,
             in_string: 0,
             escaped: 0,
             scalar: 0,
             follow: Follow::new(),
-            all_keys,
+            all_keys: false,
+            closed: false,
             open: [0; 256],
             depth: 0,
             depth_max: u8::try_from(depth_max.min(DEPTH_MAX)).unwrap_or(u8::MAX),
@@ -78,98 +106,137 @@ impl Grammar {
         }
     }
 
+    /// Begins with the value that starts at `start`, which must be an object or an array.
+    pub(super) fn begin(&mut self, start: usize, all_keys: bool) {
+        (self.at, self.in_string, self.escaped, self.scalar) = (start, 0, 0, 0);
+        (self.follow, self.all_keys, self.closed) = (Follow::new(), all_keys, false);
+        // What is open at other levels is noted when it is opened.
+        (self.depth, self.open[0]) = (0, 0);
+        self.unchecked = usize::MAX;
+    }
+
     /// Reads the next chunk of `text` into `index`.
     #[inline(always)]
     pub(super) fn chunk<S: Simd>(&mut self, simd: S, text: &[u8], index: &mut Index) -> Progress {
-        let start = self.at;
-        index.begin(start);
-        let Some(Found { blocks, blanks }) = self.classify(simd, text, index) else { return Progress::Wrong };
-        let Some(nested) = self.nest(text, start, index) else { return Progress::Wrong };
-        let (blocks, end) = match nested {
-            Nested::Open if blocks < CHUNK_BLOCKS => return Progress::Wrong,
-            Nested::Open => (blocks, None),
-            Nested::Closed { at } => {
-                let (block, place) = ((at - start) / BLOCK_BYTES, (at - start) % BLOCK_BYTES);
-                index.masks[block % CHUNK_BLOCKS].valid = u64::MAX >> (BLOCK_BYTES - 1 - place);
-                index.truncate(at);
-                (block + 1, Some(at + 1))
-            }
-        };
-        let masks = &mut index.masks[..blocks.min(CHUNK_BLOCKS)];
-        let Follow { wrong, escaped, .. } =
-            if blanks { self.follow::<S, true>(simd, masks) } else { self.follow::<S, false>(simd, masks) };
-        index.end(blocks, self.all_keys, escaped != 0, self.follow.within_key());
-        match end {
-            _ if wrong != 0 => Progress::Wrong,
-            None => Progress::Chunk,
-            Some(end) if blank(&text[end..]) && self.utf8(text, end) => Progress::Done,
-            Some(_) => Progress::Wrong,
+        index.begin(self.at);
+        let before = self.follow;
+        let blocks = Blocks::new(text.get(self.at..).unwrap_or_default());
+        if !self.strings(simd, text, &blocks, index) {
+            return Progress::Wrong;
+        }
+        self.tokens(simd, &blocks, index);
+        if !self.nest(simd, &mut index.skeleton) || !self.follow(simd, &mut index.skeleton) {
+            return Progress::Wrong;
+        }
+        index.end(simd, self.all_keys, before.keys, self.in_string != 0);
+        if self.at < text.len() {
+            Progress::Chunk
+        } else if self.closed && self.in_string == 0 && self.utf8(text, text.len()) {
+            Progress::Done
+        } else {
+            Progress::Wrong
         }
     }
 
-    /// Tells the bytes of each block apart, and which are in strings; picks out the tokens and the brackets. `None` if the
-    /// strings are not valid.
+    /// Tells which bytes of each block are in strings. False if those are not valid.
     #[inline(always)]
-    fn classify<S: Simd>(&mut self, simd: S, text: &[u8], index: &mut Index) -> Option<Found> {
-        let rest = text.get(self.at..).unwrap_or_default();
-        let (whole, end) = rest[..rest.len().min(CHUNK_BLOCKS * BLOCK_BYTES)].as_chunks();
-        let mut last = [b' '; BLOCK_BYTES];
-        last[..end.len()].copy_from_slice(end);
-        let blocks = whole.len() + usize::from(!end.is_empty());
+    fn strings<S: Simd>(&mut self, simd: S, text: &[u8], blocks: &Blocks<'_>, index: &mut Index) -> bool {
         let (mut in_string, mut carried, mut at) = (self.in_string, self.escaped, self.at);
-        let (mut scalar, mut blank, mut select) = (self.scalar, 0, Select::default());
-        for (block, slot) in index.masks.iter_mut().enumerate().take(blocks) {
-            let block = whole.get(block).unwrap_or(&last);
-            let class = simd.classify(block);
-            let (mut quote, mut space, mut escaped) = (class.quote, class.space, 0);
-            if class.backslash | carried != 0 {
-                (escaped, carried) = escapes(class.backslash, carried);
+        let mut unchecked = self.unchecked;
+        for (number, masks) in index.masks[..blocks.count].iter_mut().enumerate() {
+            let block = blocks.get(number);
+            let odd = simd.classify(block, &mut masks.classes);
+            let Classes { quote, letter, .. } = masks.classes;
+            let (mut quote, backslash, mut escaped) = (quote & !letter, quote & letter, 0);
+            let has_escapes = backslash | carried != 0;
+            if has_escapes {
+                (escaped, carried) = escapes(backslash, carried);
                 quote &= !escaped;
             }
             // From each opening quote up to before the closing one.
             let string = simd.parity(quote) ^ in_string;
             in_string = spread(string);
-            if escaped != 0 && !escapes_are_valid(escaped & string, text, at) {
-                return None;
+            if has_escapes {
+                escaped &= string;
+                if escaped & !simd.escapable(block) != 0 || !unicode_is_valid(escaped, text, at) {
+                    return false;
+                }
+                index.escaped |= 1 << (number % CHUNK_BLOCKS);
             }
-            if class.odd != 0 || self.unchecked != usize::MAX {
+            if odd != 0 || unchecked != usize::MAX {
                 let high = simd.high(block);
-                let control = class.odd & !high;
+                if high & !string != 0 {
+                    return false;
+                }
+                let control = odd & !high;
                 if control != 0 {
-                    space |= control_blanks(control, string, block)?;
+                    // Outside of strings there are a few blanks among them.
+                    let breaks = simd.breaks(block);
+                    if control & (string | !breaks) != 0 {
+                        return false;
+                    }
+                    masks.classes.blank |= breaks;
                 }
                 if high != 0 {
-                    self.unchecked = self.unchecked.min(at);
-                } else if !self.utf8(text, at) {
-                    return None;
+                    unchecked = unchecked.min(at);
+                } else if unchecked != usize::MAX {
+                    if !utf8::is_valid(&text[unchecked.min(at)..at]) {
+                        return false;
+                    }
+                    unchecked = usize::MAX;
                 }
             }
-            let masks;
-            (masks, scalar) = Masks::new(&class, quote, string, space, scalar);
-            blank |= masks.blank;
-            let tokens = select.next(&masks, &class, space);
-            index.tokens.push(simd, tokens, at.wrapping_sub(BLOCK_BYTES));
-            index.brackets.push(simd, masks.bracket, at);
-            *slot = masks;
+            (masks.quote, masks.backslash, masks.string) = (quote, backslash & string, string);
             at += BLOCK_BYTES;
         }
-        index.tokens.push(simd, select.last(), at.wrapping_sub(BLOCK_BYTES));
-        (self.in_string, self.escaped, self.scalar, self.at) = (in_string, carried, scalar, at);
-        Some(Found { blocks, blanks: blank != 0 })
+        (self.in_string, self.escaped, self.unchecked) = (in_string, carried, unchecked);
+        true
     }
 
-    /// Follows the brackets of the chunk at `start`. `None` if one closes what is not open, or too many are open.
+    /// Picks out the tokens of each block.
+    #[inline(always)]
+    fn tokens<S: Simd>(&mut self, simd: S, blocks: &Blocks<'_>, index: &mut Index) {
+        let (mut at, mut scalar, mut select) = (self.at, self.scalar, Select::default());
+        let mut places = index.tokens.add();
+        let mut gathered = index.skeleton.gather();
+        for (number, masks) in index.masks[..blocks.count].iter_mut().enumerate() {
+            let (class, quote, string) = (&masks.classes, masks.quote, masks.string);
+            let tokens = Tokens::new(class, quote, string, scalar);
+            scalar = tokens.scalar;
+            let selected = select.next(tokens.certain, class, quote, string);
+            places.push(simd, selected, at.wrapping_sub(BLOCK_BYTES));
+            let before = gathered.len();
+            simd.gather(blocks.get(number), class, tokens.all, &mut gathered);
+            (masks.tokens, masks.certain, masks.before) = (tokens.all, tokens.certain, before);
+            at += BLOCK_BYTES;
+        }
+        places.push(simd, select.last(), at.wrapping_sub(BLOCK_BYTES));
+        let (count, end) = (places.count, gathered.done());
+        index.tokens.count = count;
+        index.skeleton.end(end);
+        index.blocks = blocks.count;
+        (self.scalar, self.at) = (scalar, at);
+    }
+
+    /// Follows the brackets of the chunk. False if one closes what is not open, too many are open, or there is anything
+    /// behind the bracket that closes the value.
     ///
     /// Which bracket comes next is hard to guess: there is one branch, and that is taken once.
     #[inline(always)]
-    fn nest(&mut self, text: &[u8], start: usize, index: &mut Index) -> Option<Nested> {
-        let (brackets, masks) = (index.brackets.all(), &mut index.masks);
+    fn nest<S: Simd>(&mut self, simd: S, skeleton: &mut Skeleton) -> bool {
+        skeleton.classify(simd);
+        let end = skeleton.len();
+        if self.closed {
+            return end == skeleton.left_over();
+        }
+        let (brackets, words) = skeleton.nesting();
         let (mut depth, mut deepest, mut mismatched) = (self.depth, self.depth, 0);
-        let mut nested = Nested::Open;
         for &at in brackets {
             let at = at as usize;
-            let bracket = *text.get(at)?;
-            let (opens, object) = (bracket >> 1 & 1, bracket >> 5 & 1);
+            let (word, place) = (at / BLOCK_BYTES, at % BLOCK_BYTES);
+            let Some(word) = words.get_mut(word) else { return false };
+            let bit = |bits: u64| u8::from(bits >> place & 1 != 0);
+            let (opens, object) = (bit(word.open), bit(word.object));
             let (outer, level) = (depth, depth.wrapping_add(opens));
             // Nothing but what was opened there is closed.
             mismatched |= (opens ^ 1) & (self.open[usize::from(level)] ^ object);
@@ -177,30 +244,33 @@ impl Grammar {
             depth = level.wrapping_add(opens).wrapping_sub(1);
             deepest = deepest.max(depth);
             let flips = self.open[usize::from(outer)] ^ self.open[usize::from(depth)];
-            let offset = at.wrapping_sub(start);
-            let (block, place) = (offset / BLOCK_BYTES % CHUNK_BLOCKS, offset % BLOCK_BYTES);
-            masks[block].open |= u64::from(opens) << place;
-            masks[block].flips |= u64::from(flips) << place;
+            word.flips |= u64::from(flips) << place;
             if depth == 0 {
-                nested = Nested::Closed { at };
-                break;
+                self.closed = true;
+                if at + 1 != end {
+                    return false;
+                }
             }
         }
         self.depth = depth;
-        (mismatched == 0 && deepest <= self.depth_max).then_some(nested)
+        mismatched == 0 && deepest <= self.depth_max
     }
 
-    /// Checks what follows what.
+    /// Checks what follows what. The tokens of a word that is not full are looked at again with the next chunk.
     #[inline(always)]
-    fn follow<S: Simd, const BLANKS: bool>(&mut self, simd: S, masks: &mut [Masks]) -> Follow {
-        let mut follow = self.follow;
-        follow.escaped = 0;
-        for masks in masks {
-            let from_brackets = simd.parity(masks.flips);
-            follow.next::<BLANKS>(masks, from_brackets);
+    fn follow<S: Simd>(&mut self, simd: S, skeleton: &mut Skeleton) -> bool {
+        let (mut follow, mut wrong) = (self.follow, 0);
+        for word in skeleton.words() {
+            let from_brackets = simd.parity(word.flips);
+            let mut next = follow;
+            wrong |= next.next(word, from_brackets);
+            self.follow = follow;
+            follow = next;
         }
-        self.follow = follow;
-        follow
+        if skeleton.len().is_multiple_of(BLOCK_BYTES) {
+            self.follow = follow;
+        }
+        wrong == 0
     }
 
     /// Is it UTF-8, from where that was not known up to `end`? Before and at `end` is ASCII: no character is cut.
@@ -208,24 +278,6 @@ impl Grammar {
         let from = std::mem::replace(&mut self.unchecked, usize::MAX);
         from == usize::MAX || utf8::is_valid(&text[from.min(end)..end])
     }
-}
-
-/// The blanks among the control characters in `control`; `None` if one is within a string.
-#[cold]
-fn control_blanks(mut control: u64, string: u64, block: &Block) -> Option<u64> {
-    let mut blanks = 0;
-    if control & string != 0 {
-        return None;
-    }
-    while control != 0 {
-        let bit = control & control.wrapping_neg();
-        // Whatever else it is, it will be a scalar that is none.
-        if matches!(block[control.trailing_zeros() as usize], b'\t' | b'\n' | b'\r') {
-            blanks |= bit;
-        }
-        control ^= bit;
-    }
-    Some(blanks)
 }
 
 /// Which bytes are escaped, every second one of a run of backslashes and what comes after an odd run; and 1 if the next
@@ -239,42 +291,17 @@ fn escapes(backslash: u64, carried: u64) -> (u64, u64) {
     (ends ^ (backslash | carried), (ends & backslash) >> 63)
 }
 
-/// What the brackets of a chunk say.
-enum Nested {
-    /// The value goes on behind the chunk.
-    Open,
-    /// It ends with the bracket at this place.
-    Closed { at: usize },
-}
-
-/// What a chunk has.
-struct Found {
-    blocks: usize,
-    /// There are blanks outside of strings.
-    blanks: bool,
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// Is each of these characters one that a backslash may stand before?
-fn escapes_are_valid(mut escaped: u64, text: &[u8], start: usize) -> bool {
+/// Do four hexadecimal digits follow each `u` among these escaped characters?
+#[inline(always)]
+fn unicode_is_valid(mut escaped: u64, text: &[u8], start: usize) -> bool {
     while escaped != 0 {
         let at = start + escaped.trailing_zeros() as usize;
         escaped &= escaped - 1;
-        match text.get(at) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
-            Some(b'u')
-                if text
-                    .get(at + 1..at + 5)
-                    .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => {}
-            _ => return false,
+        if text.get(at) == Some(&b'u')
+            && !text.get(at + 1..at + 5).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        {
+            return false;
         }
     }
     true
-}
-
-fn blank(text: &[u8]) -> bool {
-    text.iter().all(|&b| is_blank(b))
 }

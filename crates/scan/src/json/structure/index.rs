@@ -1,7 +1,8 @@
 //! What is found in one chunk of text: the places a walk has to look at, and no others.
 
 use super::masks::{CHUNK_BLOCKS, Masks};
-use super::simd::{BLOCK_BYTES, Portable, Simd};
+use super::simd::{BLOCK_BYTES, Simd};
+use super::skeleton::Skeleton;
 
 /// A block may hold nothing but brackets; a key is left over from the chunk before; and places are written a block's
 /// worth at a time.
@@ -11,14 +12,45 @@ const PLACES_MAX: usize = (CHUNK_BLOCKS + 1) * BLOCK_BYTES + 1;
 #[derive(Debug)]
 pub(super) struct Places {
     places: Box<[u32; PLACES_MAX]>,
-    count: usize,
+    pub(super) count: usize,
 }
 
 impl Places {
-    fn new() -> Places {
+    pub(super) fn new() -> Places {
         Places { places: Box::new([0; PLACES_MAX]), count: 0 }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Adds more places; their count is to be taken over.
+    #[inline(always)]
+    pub(super) fn add(&mut self) -> Adding<'_> {
+        Adding { places: &mut self.places, count: self.count }
+    }
+
+    /// Adds the places of the bits of the block at `base`.
+    #[inline(always)]
+    pub(super) fn push<S: Simd>(&mut self, simd: S, bits: u64, base: usize) {
+        let mut adding = self.add();
+        adding.push(simd, bits, base);
+        self.count = adding.count;
+    }
+
+    #[inline(always)]
+    pub(super) fn all(&self) -> &[u32] {
+        &self.places[..self.count]
+    }
+}
+
+/// Places being added: what changes with each block is in registers.
+pub(super) struct Adding<'p> {
+    places: &'p mut [u32; PLACES_MAX],
+    pub(super) count: usize,
+}
+
+impl Adding<'_> {
     /// Adds the places of the bits of the block at `base`.
     #[inline(always)]
     pub(super) fn push<S: Simd>(&mut self, simd: S, bits: u64, base: usize) {
@@ -26,11 +58,6 @@ impl Places {
             simd.places(bits, place(base), out);
             self.count += bits.count_ones() as usize;
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn all(&self) -> &[u32] {
-        &self.places[..self.count]
     }
 }
 
@@ -40,11 +67,13 @@ pub(super) struct Index {
     /// Where the chunk starts in the text.
     base: usize,
     /// How many blocks are indexed.
-    blocks: usize,
+    pub(super) blocks: usize,
     pub(super) masks: Box<[Masks; CHUNK_BLOCKS]>,
+    pub(super) skeleton: Skeleton,
     /// See [`super::Structure::tokens`].
     pub(super) tokens: Places,
-    pub(super) brackets: Places,
+    /// The blocks with a backslash in a string, one bit for each.
+    pub(super) escaped: u64,
     /// How many tokens are left over from the chunk before: 0 or 1.
     left_over: usize,
     escaped_keys: bool,
@@ -54,12 +83,14 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new() -> Index {
+        const { assert!(CHUNK_BLOCKS <= 64, "a bit for each block") };
         Index {
             base: 0,
             blocks: 0,
             masks: Box::new([Masks::default(); CHUNK_BLOCKS]),
+            skeleton: Skeleton::new(),
             tokens: Places::new(),
-            brackets: Places::new(),
+            escaped: 0,
             left_over: 0,
             escaped_keys: false,
             deferred: None,
@@ -70,7 +101,8 @@ impl Index {
     pub(super) fn clear(&mut self) {
         self.deferred = None;
         self.escaped_keys = false;
-        self.tokens.count = 0;
+        self.tokens.clear();
+        self.skeleton.clear();
         self.blocks = 0;
     }
 
@@ -79,6 +111,7 @@ impl Index {
     pub(super) fn begin(&mut self, base: usize) {
         self.base = base;
         self.blocks = 0;
+        self.escaped = 0;
         match self.deferred.take() {
             // With what is known of it so far: `escaped_keys` stays.
             Some(key) => {
@@ -91,49 +124,73 @@ impl Index {
             }
         }
         self.tokens.count = self.left_over;
-        self.brackets.count = 0;
+        self.skeleton.begin();
     }
 
-    /// Ends a chunk of so many blocks. A key that is still open is left for the next chunk.
+    /// Ends the chunk. A key that is still open is left for the next one. `key_before` are the keys of the tokens before
+    /// those that the skeleton has.
     #[inline(always)]
-    pub(super) fn end(&mut self, blocks: usize, all_keys: bool, escaped_keys: bool, within_key: bool) {
-        self.blocks = blocks;
-        self.escaped_keys |= escaped_keys;
-        if all_keys || self.escaped_keys {
-            self.list_all();
+    pub(super) fn end<S: Simd>(&mut self, simd: S, all_keys: bool, key_before: u64, within_string: bool) {
+        if self.escaped != 0 {
+            self.look_for_escaped_keys(key_before);
         }
-        if within_key {
+        if all_keys || self.escaped_keys {
+            self.list_all(simd);
+        }
+        if within_string && self.is_key(self.skeleton.len(), key_before) {
             self.defer_last_key();
         }
     }
 
+    /// Is the token before the one at `next` a key?
+    #[inline]
+    fn is_key(&self, next: usize, key_before: u64) -> bool {
+        match next.checked_sub(1) {
+            Some(token) => self.skeleton.keys(token) & 1 != 0,
+            None => key_before >> (BLOCK_BYTES - 1) != 0,
+        }
+    }
+
+    /// Finds out whether a backslash is in a key.
+    #[inline]
+    fn look_for_escaped_keys(&mut self, key_before: u64) {
+        let mut blocks = self.escaped;
+        while blocks != 0 {
+            let masks = self.masks[blocks.trailing_zeros() as usize % CHUNK_BLOCKS];
+            blocks &= blocks - 1;
+            let mut backslash = masks.backslash;
+            while backslash != 0 {
+                // In a string there is no token: the last one before is its opening quote.
+                let first = backslash & backslash.wrapping_neg();
+                let up_to = masks.tokens & (first - 1);
+                self.escaped_keys |= self.is_key(masks.before + up_to.count_ones() as usize, key_before);
+                // What else is in this string says the same.
+                let next = masks.tokens & !(first - 1);
+                backslash &= !(next & next.wrapping_neg()).wrapping_sub(1);
+            }
+        }
+    }
+
     /// Writes down the tokens once more, and every key.
-    #[inline(never)]
-    fn list_all(&mut self) {
+    #[inline(always)]
+    fn list_all<S: Simd>(&mut self, simd: S) {
         self.tokens.count = self.left_over;
         for (block, masks) in self.masks.iter().enumerate().take(self.blocks) {
-            let tokens = (masks.bracket | masks.keys | masks.unusual) & masks.valid;
-            self.tokens.push(Portable, tokens, self.base + block * BLOCK_BYTES);
+            let keys = simd.scatter(self.skeleton.keys(masks.before), masks.tokens);
+            self.tokens.push(simd, masks.certain | keys, self.base + block * BLOCK_BYTES);
         }
     }
 
     #[cold]
     fn defer_last_key(&mut self) {
         let masks = self.masks.iter().enumerate().take(self.blocks);
-        if let Some((block, masks)) = masks.rev().find(|(_, masks)| masks.keys != 0) {
-            let at = self.base + block * BLOCK_BYTES + masks.keys.ilog2() as usize;
+        if let Some((block, masks)) = masks.rev().find(|(_, masks)| masks.tokens != 0) {
+            let at = self.base + block * BLOCK_BYTES + masks.tokens.ilog2() as usize;
             self.deferred = Some(place(at));
             // Nothing stands behind it.
             if self.tokens().last() == self.deferred.as_ref() {
                 self.tokens.count -= 1;
             }
-        }
-    }
-
-    /// Forgets the tokens behind the place `last`.
-    pub(super) fn truncate(&mut self, last: usize) {
-        while self.tokens().last().is_some_and(|&at| at as usize > last) {
-            self.tokens.count -= 1;
         }
     }
 

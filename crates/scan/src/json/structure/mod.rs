@@ -1,9 +1,9 @@
 //! Finds the structure of a JSON text by vector instructions, and checks it on the way.
 //!
 //! A parser that looks at token after token spends most of its time on guessing wrong what comes next. Here 64 bytes
-//! become a few masks ([`simd`]), the grammar is checked on the masks ([`grammar`]), and only the places that matter
-//! are written down ([`index`]): brackets, keys that may be of interest, and what may or may not be a number or literal.
-//! Strings, plain numbers, colons, commas and nearly all keys are not: they cost nothing beside the bytes they take.
+//! become a few masks ([`simd`]), the grammar is checked on masks of the tokens ([`grammar`], [`skeleton`]), and only the
+//! places that matter are written down ([`index`]): brackets, keys that may be of interest, and what may or may not be a
+//! number or literal. Strings, plain numbers, colons, commas and nearly all keys are not.
 //!
 //! The CPU is asked once which [`Level`] it has; the grammar is written once and compiled for each.
 
@@ -11,6 +11,7 @@ mod grammar;
 mod index;
 mod masks;
 mod simd;
+mod skeleton;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -60,15 +61,15 @@ impl Level {
         Level::all().next().unwrap_or(Level(Kind::Portable(Portable)))
     }
 
-    /// Calls `f`; what is inlined into it is compiled for this CPU.
+    /// Does the task, compiled for this CPU.
     #[inline(always)]
-    pub(super) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(simd) => simd.run(f),
+            Kind::Avx2(simd) => simd.run(task),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512(simd) => simd.run(f),
-            _ => f(),
+            Kind::Avx512(simd) => simd.run(task),
+            _ => task.run(),
         }
     }
 
@@ -99,6 +100,14 @@ impl fmt::Display for Level {
     }
 }
 
+/// What is compiled for each kind of CPU: all of it that is always inlined. (A closure would be compiled once.)
+pub(super) trait Task {
+    type Output;
+
+    /// To be marked `#[inline(always)]`.
+    fn run(self) -> Self::Output;
+}
+
 /// What is left to read of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum More {
@@ -118,12 +127,11 @@ pub(super) struct Structure {
     level: Level,
     grammar: Grammar,
     index: Index,
-    depth_max: usize,
 }
 
 impl Structure {
     pub(super) fn new(level: Level, depth_max: usize) -> Structure {
-        Structure { level, grammar: Grammar::new(0, depth_max, false), index: Index::new(), depth_max }
+        Structure { level, grammar: Grammar::new(depth_max), index: Index::new() }
     }
 
     pub(super) fn level(&self) -> Level {
@@ -133,7 +141,7 @@ impl Structure {
     /// Begins with the object or array at `start`. Unless all keys are asked for, most that are no name of an event's
     /// fields are left out.
     pub(super) fn begin(&mut self, start: usize, all_keys: bool) {
-        self.grammar = Grammar::new(start, self.depth_max, all_keys);
+        self.grammar.begin(start, all_keys);
         self.index.clear();
     }
 

@@ -2,53 +2,89 @@
 
 use super::grammar::{Grammar, Progress};
 use super::index::Index;
+use super::skeleton::{Gathered, Skeleton};
 
 /// How many bytes are looked at together: one for each bit of a mask.
 pub(super) const BLOCK_BYTES: usize = 64;
 /// The bytes of one mask.
 pub(super) type Block = [u8; BLOCK_BYTES];
 
-/// Which bytes of a block are what: one bit for each, the first byte lowest. Within strings they mean nothing.
+/// Which bytes of a block are what: one bit for each, the first byte lowest. Of bytes that are not printable ASCII it means
+/// nothing, and of those within strings, save for the first two, nothing either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct Classes {
-    /// `"`
+    /// `"` and `\`
     pub(super) quote: u64,
-    /// `\`
-    pub(super) backslash: u64,
-    /// The space alone.
-    pub(super) space: u64,
-    /// `:`
-    pub(super) colon: u64,
-    /// `,`
-    pub(super) comma: u64,
-    /// `{`, `[`, `]` and `}`
-    pub(super) bracket: u64,
+    /// `\`, and what the second letter of a name is that is looked for: one of `vroiud`. Perhaps anything else, save for
+    /// `"`.
+    pub(super) letter: u64,
+    /// The space.
+    pub(super) blank: u64,
     /// `0` to `9`
     pub(super) digit: u64,
     /// `0` and `.`
     pub(super) mark: u64,
-    /// What the second letter of a name is that is looked for, and perhaps anything else: one of `vroiud`.
-    pub(super) letter: u64,
-    /// Not printable ASCII: below 0x20, or above 0x7f.
-    pub(super) odd: u64,
+    /// What tells tokens apart.
+    pub(super) kinds: Kinds,
 }
+
+/// What a token is, in three bits. A number or literal has none of them. What is gathered by bytes needs less of a block:
+/// of the last two, `:` and `,`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Kinds {
+    /// `{`, `[`, `]` and `}`
+    pub(super) bracket: u64,
+    /// `{`, `[`, `:` and `"`
+    pub(super) opening: u64,
+    /// `{`, `}`, `,` and `"`
+    pub(super) object: u64,
+}
+
+/// What a backslash may stand before.
+pub(super) const ESCAPABLE: &[u8; 9] = b"\"\\/bfnrtu";
 
 /// Room for one more block than is ever written.
 pub(super) type Out = [u32; BLOCK_BYTES];
 
 /// One way of computing masks. A value of such a type is the proof that this CPU can.
 pub(super) trait Simd: Copy {
-    /// Tells the bytes of a block apart.
-    fn classify(self, block: &Block) -> Classes;
+    /// Tells the bytes of a block apart. Returns those that are not printable ASCII: below 0x20, or above 0x7f.
+    fn classify(self, block: &Block, classes: &mut Classes) -> u64;
 
     /// The bytes above 0x7f.
     fn high(self, block: &Block) -> u64;
+
+    /// Tabs, line feeds and carriage returns.
+    fn breaks(self, block: &Block) -> u64;
+
+    /// What a backslash may stand before: `"\\/bfnrtu`.
+    fn escapable(self, block: &Block) -> u64;
 
     /// Each bit becomes the parity of itself and all below it.
     fn parity(self, bits: u64) -> u64;
 
     /// Writes the place of each bit, counted from `base`, to the front of `out`. What is behind them there is not kept.
     fn places(self, bits: u64, base: u32, out: &mut Out);
+
+    /// Adds the tokens of a block to a skeleton.
+    fn gather(self, block: &Block, classes: &Classes, tokens: u64, out: &mut Gathered<'_>);
+
+    /// What 64 tokens of it are.
+    fn kinds(self, skeleton: &Skeleton, word: usize) -> Kinds;
+
+    /// Moves the lowest bits to the places of those in `places`, in order.
+    #[inline(always)]
+    fn scatter(self, mut bits: u64, mut places: u64) -> u64 {
+        let mut moved = 0;
+        while places != 0 {
+            moved |= places & places.wrapping_neg() & (bits & 1).wrapping_neg();
+            places &= places - 1;
+            bits >>= 1;
+        }
+        moved
+    }
 
     /// [`Grammar::chunk`], compiled for this CPU.
     fn chunk(self, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress;
@@ -85,32 +121,55 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     #[inline(always)]
-    fn classify(self, block: &Block) -> Classes {
-        let mut classes = Classes { letter: u64::MAX, ..Classes::default() };
-        for (i, word) in block.as_chunks::<8>().0.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            let shift = 8 * i;
-            // What `{` and `[`, and `}` and `]`, differ in.
+    fn classify(self, block: &Block, classes: &mut Classes) -> u64 {
+        let (mut odd, mut quote, mut found) = (0, 0, Classes::default());
+        for (shift, word) in words(block) {
+            // `{`, which is `[` with this bit, is the same as it, and so is `}`.
             let folded = word | lanes(0x20);
-            let brackets = equal(folded, b'{') | equal(folded, b'}');
-            classes.quote |= gather(equal(word, b'"')) << shift;
-            classes.backslash |= gather(equal(word, b'\\')) << shift;
-            classes.space |= gather(equal(word, b' ')) << shift;
-            classes.colon |= gather(equal(word, b':')) << shift;
-            classes.comma |= gather(equal(word, b',')) << shift;
-            classes.bracket |= gather(brackets) << shift;
-            classes.digit |= gather(digit(word)) << shift;
-            classes.mark |= gather(equal(word, b'0') | equal(word, b'.')) << shift;
+            found.kinds.bracket |= gather(equal(folded, b'{') | equal(folded, b'}')) << shift;
+            found.kinds.opening |= gather(equal(word, b':')) << shift;
+            found.kinds.object |= gather(equal(word, b',')) << shift;
+            quote |= gather(equal(word, b'"')) << shift;
+            found.quote |= gather(equal(word, b'\\')) << shift;
+            found.blank |= gather(equal(word, b' ')) << shift;
+            found.digit |= gather(digit(word)) << shift;
+            found.mark |= gather(equal(word, b'0') | equal(word, b'.')) << shift;
             // A byte below 0x20 has none of its upper three bits set.
-            classes.odd |= gather(word | !(word << 1 | word << 2)) << shift;
+            odd |= gather(word | !(word << 1 | word << 2)) << shift;
         }
-        classes
+        *classes = Classes { quote: found.quote | quote, letter: !quote, ..found };
+        odd
     }
 
     #[inline(always)]
     fn high(self, block: &Block) -> u64 {
-        let words = block.as_chunks::<8>().0.iter().enumerate();
-        words.fold(0, |high, (i, word)| high | gather(u64::from_le_bytes(*word)) << (8 * i))
+        words(block).fold(0, |high, (shift, word)| high | gather(word) << shift)
+    }
+
+    #[inline(always)]
+    fn breaks(self, block: &Block) -> u64 {
+        words(block).fold(0, |breaks, (shift, word)| {
+            let here = equal(word, b'\t') | equal(word, b'\n') | equal(word, b'\r');
+            breaks | gather(here) << shift
+        })
+    }
+
+    #[inline(always)]
+    fn escapable(self, block: &Block) -> u64 {
+        words(block).fold(0, |found, (shift, word)| {
+            let here = ESCAPABLE.iter().fold(0, |here, byte| here | equal(word, *byte));
+            found | gather(here) << shift
+        })
+    }
+
+    #[inline(always)]
+    fn gather(self, block: &Block, _: &Classes, tokens: u64, out: &mut Gathered<'_>) {
+        out.bytes(block, tokens);
+    }
+
+    #[inline(always)]
+    fn kinds(self, skeleton: &Skeleton, word: usize) -> Kinds {
+        kinds(skeleton.bytes(word))
     }
 
     #[inline(always)]
@@ -129,6 +188,29 @@ impl Simd for Portable {
     fn chunk(self, grammar: &mut Grammar, text: &[u8], index: &mut Index) -> Progress {
         grammar.chunk(self, text, index)
     }
+}
+
+/// What the bytes of a block are, taken for tokens.
+#[inline(always)]
+fn kinds(block: &Block) -> Kinds {
+    words(block).fold(Kinds::default(), |found, (shift, word)| {
+        // `{`, which is `[` with this bit, is the same as it, and so is `}`.
+        let folded = word | lanes(0x20);
+        let (open, close) = (equal(folded, b'{'), equal(folded, b'}'));
+        let quote = equal(word, b'"');
+        let of_object = equal(word, b'{') | equal(word, b'}');
+        Kinds {
+            bracket: found.bracket | gather(open | close) << shift,
+            opening: found.opening | gather(open | equal(word, b':') | quote) << shift,
+            object: found.object | gather(of_object | equal(word, b',') | quote) << shift,
+        }
+    })
+}
+
+/// The words of a block, each with the place of its first byte.
+#[inline(always)]
+fn words(block: &Block) -> impl Iterator<Item = (usize, u64)> {
+    block.as_chunks::<8>().0.iter().enumerate().map(|(i, word)| (8 * i, u64::from_le_bytes(*word)))
 }
 
 /// The same byte eight times.
@@ -165,39 +247,89 @@ fn gather(word: u64) -> u64 {
 pub(super) mod tests {
     use super::*;
 
-    /// The same, byte by byte.
-    pub(in super::super) fn slowly(block: &Block) -> Classes {
-        let mask = |is: &dyn Fn(u8) -> bool| (0..64).fold(0u64, |m, i| m | u64::from(is(block[i])) << i);
+    fn mask(block: &Block, is: impl Fn(u8) -> bool) -> u64 {
+        (0..64).fold(0, |mask, i| mask | u64::from(is(block[i])) << i)
+    }
+
+    /// The same, byte by byte; what a level does not tell apart is said to be as it says.
+    fn slowly(block: &Block, found: &Classes) -> Classes {
+        let mask = |of: &'static [u8]| mask(block, |b| of.contains(&b));
+        let (quote, letter) = (mask(b"\"\\"), mask(b"\\vroiud"));
+        let whole = Kinds { bracket: mask(b"{}[]"), opening: mask(b"{[:\""), object: mask(b"{},\"") };
+        let coarse = Kinds { opening: mask(b":"), object: mask(b","), ..whole };
+        let is_coarse = (found.kinds.opening, found.kinds.object) == (coarse.opening, coarse.object);
+        let kinds = if is_coarse { coarse } else { whole };
+        assert_eq!(found.letter & (letter | mask(b"\"")), letter);
         Classes {
-            quote: mask(&|b| b == b'"'),
-            backslash: mask(&|b| b == b'\\'),
-            space: mask(&|b| b == b' '),
-            colon: mask(&|b| b == b':'),
-            comma: mask(&|b| b == b','),
-            bracket: mask(&|b| b"{}[]".contains(&b)),
-            digit: mask(&|b| b.is_ascii_digit()),
-            mark: mask(&|b| b"0.".contains(&b)),
-            letter: mask(&|b| b"vroiud".contains(&b)),
-            odd: mask(&|b| !(0x20..0x80).contains(&b)),
+            quote,
+            letter: found.letter,
+            blank: mask(b" "),
+            digit: mask(b"0123456789"),
+            mark: mask(b"0."),
+            kinds,
+        }
+    }
+
+    fn kept(classes: &Classes, odd: u64) -> [u64; 8] {
+        let Classes { quote, letter, blank, digit, mark, kinds } = *classes;
+        [quote, letter, blank, digit, mark, kinds.bracket, kinds.opening, kinds.object].map(|m| m & !odd)
+    }
+
+    /// A skeleton of many tokens of all kinds, in blocks of few and many.
+    fn check_skeleton(simd: impl Simd) {
+        let text: Block = std::array::from_fn(|i| b"{}[]:,\"-0t"[i * 7 % 10]);
+        let mut skeleton = Skeleton::new();
+        let mut want: Vec<u8> = Vec::new();
+        let mut classes = Classes::default();
+        let odd = simd.classify(&text, &mut classes);
+        assert_eq!(odd, 0);
+        let all = [u64::MAX, 0, 1, 1 << 63, 0x1111_1111_1111_1111, 0x00ff_ff00_f0f0_0f0f, u64::MAX >> 3];
+        for chunk in 0..5 {
+            skeleton.begin();
+            let left_over = skeleton.left_over();
+            want.drain(..want.len() - left_over);
+            let mut gathered = skeleton.gather();
+            for tokens in all.iter().cycle().skip(chunk).take(40) {
+                simd.gather(&text, &classes, *tokens, &mut gathered);
+                want.extend((0..64).filter(|i| tokens >> i & 1 != 0).map(|i| text[i]));
+            }
+            let gathered = gathered.done();
+            skeleton.end(gathered);
+            assert_eq!(skeleton.len(), want.len());
+            for (word, want) in want.chunks(64).enumerate() {
+                let found = simd.kinds(&skeleton, word);
+                let mut bytes = [b'0'; 64];
+                bytes[..want.len()].copy_from_slice(want);
+                let valid = u64::MAX >> (64 - want.len());
+                let want = kinds(&bytes);
+                assert_eq!(found.bracket & valid, want.bracket);
+                assert_eq!(found.opening & valid, want.opening);
+                assert_eq!(found.object & valid, want.object);
+            }
         }
     }
 
     /// Every byte at every place, and its neighbours the other way round.
     pub(in super::super) fn check(simd: impl Simd) {
+        check_skeleton(simd);
         for byte in 0..=255u8 {
             for shift in 0..64 {
                 let mut block = [b'a'; 64];
                 block[shift] = byte;
                 block[(shift + 1) % 64] = byte.wrapping_add(1);
                 block[(shift + 7) % 64] = byte ^ 0x20;
-                let mut want = slowly(&block);
-                let found = simd.classify(&block);
-                if found.letter == u64::MAX {
-                    want.letter = u64::MAX;
+                let mut found = Classes::default();
+                let odd = simd.classify(&block, &mut found);
+                assert_eq!(odd, mask(&block, |b| !(0x20..0x80).contains(&b)), "{byte:#x} at {shift}");
+                let want = slowly(&block, &found);
+                assert_eq!(kept(&found, odd), kept(&want, odd), "{byte:#x} at {shift}");
+                for (found, is) in [
+                    (simd.high(&block), (|b| b > 0x7f) as fn(u8) -> bool),
+                    (simd.breaks(&block), |b| b"\t\n\r".contains(&b)),
+                    (simd.escapable(&block), |b| ESCAPABLE.contains(&b)),
+                ] {
+                    assert_eq!(found, mask(&block, is), "{byte:#x} at {shift}");
                 }
-                assert_eq!(found, want, "{byte:#x} at {shift}");
-                let high = (0..64).fold(0u64, |high, i| high | u64::from(block[i] > 0x7f) << i);
-                assert_eq!(simd.high(&block), high, "{byte:#x} at {shift}");
             }
         }
         for bits in [0, 1, 1 << 63, u64::MAX, 0x0123_4567_89ab_cdef, 0x8000_0001_0000_0100] {
@@ -207,6 +339,12 @@ pub(super) mod tests {
             let mut out = [0; BLOCK_BYTES];
             simd.places(bits, 1000, &mut out);
             assert_eq!(out[..want.len()], want, "{bits:#x}");
+            let odd = 0xaaaa_aaaa_aaaa_aaaa;
+            let count = bits.count_ones();
+            let every_second = simd.scatter(odd, bits);
+            assert_eq!(every_second & !bits, 0, "{bits:#x}");
+            assert_eq!(every_second.count_ones(), count / 2, "{bits:#x}");
+            assert_eq!(simd.scatter(1, bits), bits & bits.wrapping_neg(), "{bits:#x}");
         }
     }
 
