@@ -61,6 +61,6 @@ pub(crate) fn prepare(kind: Backend, disk: &dyn Disk, path: &Path, bytes: u64) -
     }
 }
 
-/// Preparing goes in steps of this many bytes, each flushed, so that commits on the same disk never wait
-/// behind a whole segment.
-const PREPARE_STEP: usize = 4 << 20;
+/// Preparing goes in steps of this many bytes, each flushed, so that a commit on the same disk never waits behind more
+/// than one: half a millisecond on a disk of 1 GB/s. Larger steps are no faster.
+const PREPARE_STEP: usize = 512 << 10;

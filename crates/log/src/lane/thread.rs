@@ -1,7 +1,8 @@
 //! The thread around a lane's writer: takes what is queued, commits it, tells who waits.
 //!
 //! Natural batching: while one group is flushed the next one gathers in the queue, so groups grow with the
-//! load and there is no timer. An idle lane sleeps; it wakes once, after the heartbeat interval. A lane whose
+//! load. On a disk that flushes faster than a commit is worth the CPU, commits of a busy lane begin a little apart. An
+//! idle lane sleeps; it wakes once, after the heartbeat interval. A lane whose
 //! disk fails refuses what comes, without touching the disk, and asks the disk again by itself.
 
 use super::{Job, Lane, Message, ability::Obstacle, backoff::Backoff, writer::Writer};
@@ -18,8 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A group gathers for longer only if the last one had at least this many appends.
-const LINGER_WORTH: usize = 16;
+/// Commits are kept apart only after a group of at least this many appends: a few senders never wait for others.
+const LINGER_WORTH: usize = 4;
+/// How many appends make a group when the lane closes.
+const CLOSING_GROUP: usize = 16;
 /// Until a lane that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_millis(500);
 
@@ -54,6 +57,13 @@ impl Drop for Gone<'_> {
     }
 }
 
+/// The last commit.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Instant,
+    jobs: usize,
+}
+
 /// What one look into the queue brought.
 enum Taken {
     Jobs,
@@ -83,12 +93,12 @@ impl LaneThread {
             }
         };
         self.lane.ability.clear(Obstacle::Opening);
-        let mut last_group = 0;
+        let mut last = None;
         loop {
             if self.sit_out(&mut writer, &mut jobs, &mut told) {
                 break;
             }
-            match self.take(&mut jobs, &writer, last_group) {
+            match self.take(&mut jobs, &writer, last) {
                 Taken::Jobs => {}
                 Taken::Idle => {
                     writer.heartbeat();
@@ -102,7 +112,7 @@ impl LaneThread {
                 }
                 Taken::Close => break,
             }
-            last_group = jobs.len();
+            last = Some(Began { at: Instant::now(), jobs: jobs.len() });
             self.commit(&mut writer, &mut jobs, &mut told);
             if self.lane.is_closing() {
                 break;
@@ -113,7 +123,7 @@ impl LaneThread {
             if let Message::Append(job) = message {
                 jobs.push(job);
             }
-            if jobs.len() >= LINGER_WORTH {
+            if jobs.len() >= CLOSING_GROUP {
                 self.commit(&mut writer, &mut jobs, &mut told);
             }
         }
@@ -164,7 +174,7 @@ impl LaneThread {
     }
 
     /// Waits for something and takes all there is, up to one group.
-    fn take(&self, jobs: &mut Vec<Job>, writer: &Writer, last_group: usize) -> Taken {
+    fn take(&self, jobs: &mut Vec<Job>, writer: &Writer, last: Option<Began>) -> Taken {
         let first = if writer.wants_heartbeat() {
             match self.receiver.recv_timeout(self.heartbeat) {
                 Ok(message) => message,
@@ -179,7 +189,7 @@ impl LaneThread {
         };
         let mut bytes = 0;
         let mut next = Some(first);
-        let mut may_linger = !self.linger.is_zero() && last_group >= LINGER_WORTH;
+        let mut linger_until = last.filter(|last| last.jobs >= LINGER_WORTH).map(|last| last.at + self.linger);
         loop {
             match next {
                 Some(Message::Append(job)) => {
@@ -192,11 +202,10 @@ impl LaneThread {
                 Some(Message::Close) if jobs.is_empty() => return Taken::Close,
                 // The lane is marked as closing: seen once these are stored.
                 Some(Message::Close) => return Taken::Jobs,
-                None if may_linger && jobs.len() < last_group / 2 => {
-                    may_linger = false;
-                    std::thread::sleep(self.linger);
-                }
-                None => return Taken::Jobs,
+                None => match linger_until.take().map(|until| until.saturating_duration_since(Instant::now())) {
+                    Some(rest) if !rest.is_zero() => std::thread::sleep(rest),
+                    _ => return Taken::Jobs,
+                },
             }
             if bytes >= self.group_bytes_max {
                 return Taken::Jobs;

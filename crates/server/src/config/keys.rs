@@ -331,9 +331,9 @@ pub const KEYS: &[Key] = &[
     whole(
         "log.flush_linger_us",
         0,
-        500,
+        5000,
         |c, n| c.log.linger = Duration::from_micros(n),
-        "The longest pause to gather a larger group, taken only while it pays",
+        "While requests wait several at a time, commits of a lane begin at least so far apart",
     ),
     whole(
         "log.heartbeat_ms",
