@@ -12,7 +12,7 @@ use std::{
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use forebay_benches::events::Numbers;
 use forebay_record::{LaneId, ProjectId};
-use forebay_route::{Change, IdMerge, Ledger, LedgerLimits, ProjectSettings, Registry};
+use forebay_route::{Change, Ledger, LedgerLimits, ProjectSettings, Registry};
 
 /// How many projects there are; only a few where nothing is measured and everything runs once, as a test.
 fn sizes() -> &'static [u64] {
@@ -28,16 +28,9 @@ fn token(id: u64) -> Box<[u8]> {
 
 fn settings(id: u64) -> ProjectSettings {
     ProjectSettings {
-        id: ProjectId::new(id).expect("ids start at 1"),
         name: "bench".into(),
         tokens: vec![token(id)],
-        api_key_mac: None,
-        api_secret_mac: None,
-        accepts_events: true,
-        keeps_client_ip: true,
-        id_merge: IdMerge::Original,
-        retention_days: None,
-        created_at_ms: 0,
+        ..ProjectSettings::new(ProjectId::new(id).expect("ids start at 1"))
     }
 }
 

@@ -115,7 +115,59 @@ fn the_host_prints_a_link_to_set_up_by_until_somebody_has() {
     let link = ["owner", "setup-link", "--json"];
     let [first, second] = [0, 1].map(|_| forebay.cli(&link).json().str("code").to_owned());
     assert_ne!(first, second);
-    assert!(forebay.cli(&["owner", "setup-link"]).text().contains("open    /setup?code="));
+    assert!(forebay.cli(&["owner", "setup-link"]).text().contains("open    /console/setup?code="));
     forebay.cli(&["person", "create", "--email", "zoe@example.com", "--name", "Zoë", "--no-password"]);
     forebay.try_cli(&link).failure(&["somebody has set up already", "`forebay owner grant`"]);
+}
+
+#[test]
+fn a_persons_data_is_printed_erased_and_what_deletion_takes_is_told_before() {
+    let forebay = Forebay::start();
+    let create = ["person", "create", "--email", "zoe@example.com", "--name", "Zoë", "--no-password"];
+    forebay.cli(&[&create[..], &["--organisation", "1", "--role", "owner"]].concat());
+    let set = [
+        "person",
+        "preferences",
+        "zoe@example.com",
+        "--log-usage",
+        "on",
+        "--notice-email",
+        "ops@example.com",
+    ];
+    let set = forebay.cli(&[&set[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (set.get("logs_usage"), set.str("notice_email")),
+        (Some(&Json::Bool(true)), "ops@example.com")
+    );
+    assert!(forebay.cli(&["person", "preferences", "zoe@example.com"]).text().contains("log usage       on"));
+    let data = forebay.cli(&["person", "data", "zoe@example.com", "--json"]).json();
+    assert_eq!(data.get("account").map(|account| account.str("email")), Some("zoe@example.com"));
+    let dry = forebay.cli(&["person", "erase-data", "zoe@example.com", "--dry-run", "--json"]).json();
+    let done = forebay.cli(&["person", "erase-data", "zoe@example.com", "--json"]).json();
+    assert_eq!((dry.u64("audit"), dry.str("pseudonym")), (done.u64("audit"), done.str("pseudonym")));
+    assert!(done.u64("audit") > 0);
+    forebay.cli(&["person", "show", "zoe@example.com"]);
+    let losses = forebay.cli(&["person", "delete", "zoe@example.com", "--dry-run"]).text();
+    assert!(losses.contains("needs another owner first: enter or invite somebody"), "{losses}");
+    forebay.cli(&["person", "show", "zoe@example.com"]);
+}
+
+#[test]
+fn the_audit_is_listed_and_its_check_finds_what_was_tampered_with() {
+    let forebay = Forebay::start();
+    let project = forebay.create_project("Shop").id.to_string();
+    forebay.cli(&["project", "rename", &project, "Store"]);
+    let entries = forebay.cli(&["audit", "list", "--project", &project, "--json"]).lines();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.str("action")).collect();
+    assert_eq!(actions, ["project.changed", "project.created"]);
+    let last = forebay.cli(&["audit", "list", "--action", "project.", "-n", "1"]).text();
+    assert!(last.contains("project.changed") && last.contains("\"Shop\" -> \"Store\""), "{last}");
+    let report = forebay.cli(&["audit", "verify", "--json"]).json();
+    let head = format!("{}:{}", report.u64("last"), report.str("head"));
+    forebay.cli(&["project", "rename", &project, "Shop"]);
+    assert!(forebay.cli(&["audit", "verify", "--expect", &head]).text().contains("nobody tampered with it"));
+    let other = format!("{}:{}", report.u64("last"), "0".repeat(64));
+    let found = forebay.try_cli(&["audit", "verify", "--expect", &other]);
+    assert!(!found.status.success() && found.text().contains("it has another head than was noted"));
+    forebay.try_cli(&["audit", "verify", "--expect", "7"]).failure(&["is not NUMBER:HEAD"]);
 }

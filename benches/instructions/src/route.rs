@@ -2,7 +2,7 @@
 
 use crate::{Benchmark, Counter, events};
 use forebay_record::{LaneId, ProjectId};
-use forebay_route::{Admission, AdmissionLimits, IdMerge, Ledger, LedgerLimits, ProjectSettings, Registry};
+use forebay_route::{Admission, AdmissionLimits, Ledger, LedgerLimits, ProjectSettings, Registry};
 use std::hint::black_box;
 
 pub(crate) const BENCHMARKS: &[Benchmark] = &[
@@ -20,16 +20,9 @@ pub(crate) fn settings(id: u64) -> ProjectSettings {
         _ => format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
     };
     ProjectSettings {
-        id: ProjectId::new(id).expect("ids start at 1"),
         name: "a project".into(),
         tokens: vec![token.into_bytes().into()],
-        api_key_mac: None,
-        api_secret_mac: None,
-        accepts_events: true,
-        keeps_client_ip: true,
-        id_merge: IdMerge::Original,
-        retention_days: None,
-        created_at_ms: 0,
+        ..ProjectSettings::new(ProjectId::new(id).expect("ids start at 1"))
     }
 }
 

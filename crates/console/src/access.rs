@@ -36,7 +36,7 @@ pub(crate) fn check(visit: &mut Visit<'_>) -> Result<(), Refusal> {
         Needs::Project(needs) => {
             let id = visit.number("project")?;
             let role = visit.acting()?.project_role(id)?.ok_or(Refusal::NotFound)?;
-            visit.project = Some((visit.control().show_project(id)?, role));
+            visit.project = Some((visit.acting()?.project(id)?.project, role));
             if role >= needs {
                 return Ok(());
             }

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use forebay_record::{LaneId, Position, ProjectId, Seq};
-use forebay_route::{Credential, Kind, Owner, Reason, Row};
+use forebay_route::{Credential, Kind, Mac, Owner, Reason, Row, UsedToken, Uses};
 use rusqlite::params;
 
-use crate::{Control, StoreError, control::Job};
+use crate::{Control, StoreError, audit, control::Job, project};
 
 /// How long and how much is kept; see [`Control::prune`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub struct ClosedBooks {
 const HOUR_MS: u64 = 3600 * 1000;
 
 const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A credential that is taken no longer is shown for so long, with when it was last used.
+const FORMER_SHOWN_DAYS: u32 = 30;
 
 /// The minute that stands for all that were pruned.
 const PRUNED: u64 = 0;
@@ -132,30 +135,25 @@ impl Control {
         })
     }
 
-    /// Notes when credentials were last used.
+    /// Notes how credentials were used, and the tokens of projects that have several.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn record_used(&self, used: &[(Credential, u64)]) -> Result<(), StoreError> {
-        if used.is_empty() {
+    pub fn record_used(&self, used: &[(Credential, Uses)], tokens: &[UsedToken]) -> Result<(), StoreError> {
+        if used.is_empty() && tokens.is_empty() {
             return Ok(());
         }
         self.change(|job| {
-            for (credential, at_ms) in used {
-                match credential {
-                    Credential::ApiKey(id) => job.execute(
-                        "UPDATE projects SET api_key_last_used_ms = ?2 WHERE id = ?1",
-                        params![id.as_u64(), at_ms],
-                    ),
-                    Credential::ApiSecret(id) => job.execute(
-                        "UPDATE projects SET api_secret_last_used_ms = ?2 WHERE id = ?1",
-                        params![id.as_u64(), at_ms],
-                    ),
-                    Credential::ServiceAccount(username) => job.execute(
-                        "UPDATE service_accounts SET last_used_ms = ?2 WHERE username = ?1",
-                        params![&**username, at_ms],
-                    ),
-                }?;
+            for (credential, uses) in used {
+                stamp(job, credential, *uses)?;
+            }
+            for token in tokens {
+                // A token that is no text is in no table.
+                let Ok(text) = std::str::from_utf8(&token.token) else { continue };
+                let sql = "UPDATE tokens SET events = events + ?3, last_used_ms = ?4 \
+                           WHERE token = ?1 AND project_id = ?2";
+                let minute_ms = token.last_ms - token.last_ms % 60_000;
+                job.execute(sql, params![text, token.project.as_u64(), token.events, minute_ms])?;
             }
             Ok(())
         })
@@ -180,8 +178,10 @@ impl Control {
                 let oldest_kept: Option<u64> = job.row(sql, [kept], |row| row.get(0))?;
                 sum_up(job, oldest_kept.map_or(0, |minute| minute + 1), Into::Pruned)?;
             }
-            job.execute("DELETE FROM audit WHERE at_ms < ?1", [since(keep.audit_days)])?;
-            Ok(())
+            let sql = "DELETE FROM former_credentials WHERE ends_at_ms < ?1";
+            job.execute(sql, [since(FORMER_SHOWN_DAYS)])?;
+            project::purge(job)?;
+            audit::chain::prune(job, since(keep.audit_days))
         })
     }
 }
@@ -240,14 +240,45 @@ fn set_counted(job: &Job<'_>, counted: &[Position]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A project's tokens were used in the minute that its events came in. To the minute is enough, and
-/// with one token, as nearly every project has, it is that one.
+/// Notes the use of a credential; by its digest, as a project or an account may have two for a while.
+fn stamp(job: &Job<'_>, credential: &Credential, uses: Uses) -> Result<(), StoreError> {
+    let Uses { count, last_ms } = uses;
+    let of_project = |column: &str, mac: &Mac| {
+        let sql = format!(
+            "UPDATE projects SET {column}_last_used_ms = ?2, {column}_uses = {column}_uses + ?3 \
+             WHERE {column}_mac = ?1"
+        );
+        if job.execute(&sql, params![mac.0, last_ms, count])? == 0 {
+            let sql = "UPDATE former_credentials SET last_used_ms = ?2, uses = uses + ?3 WHERE mac = ?1";
+            job.execute(sql, params![mac.0, last_ms, count])?;
+        }
+        Ok(())
+    };
+    match credential {
+        Credential::ApiKey(mac) => of_project("api_key", mac),
+        Credential::ApiSecret(mac) => of_project("api_secret", mac),
+        Credential::ServiceAccount(username, mac) => {
+            let sql = "UPDATE service_accounts SET last_used_ms = ?3, uses = uses + ?4 \
+                       WHERE username = ?1 AND secret_mac = ?2";
+            if job.execute(sql, params![&**username, mac.0, last_ms, count])? == 0 {
+                let sql = "UPDATE service_accounts SET former_last_used_ms = ?3, former_uses = former_uses + ?4 \
+                           WHERE username = ?1 AND former_mac = ?2";
+                job.execute(sql, params![&**username, mac.0, last_ms, count])?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Of a project with one token, as nearly every one is: that one was used in the minute that the events came in. To the
+/// minute is enough. Those of projects with several are counted one by one, and noted by [`Control::record_used`].
 fn stamp_tokens(job: &Job<'_>, rows: &[Row]) -> Result<(), StoreError> {
     for row in rows.iter().filter(|row| row.kind == Kind::Received) {
         if let Owner::Project(id) = row.owner {
-            let sql = "UPDATE tokens SET last_used_ms = ?2 \
-                       WHERE project_id = ?1 AND coalesce(last_used_ms, 0) < ?2";
-            job.execute(sql, params![id.as_u64(), row.minute_ms])?;
+            let sql = "UPDATE tokens SET last_used_ms = max(coalesce(last_used_ms, 0), ?2), events = events + ?3 \
+                       WHERE project_id = ?1 AND (ends_at_ms IS NULL OR ends_at_ms > ?4) AND \
+                       (SELECT count(*) FROM tokens WHERE project_id = ?1 AND (ends_at_ms IS NULL OR ends_at_ms > ?4)) = 1";
+            job.execute(sql, params![id.as_u64(), row.minute_ms, row.events, job.now_ms])?;
         }
     }
     Ok(())

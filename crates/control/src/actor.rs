@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Control, OrganisationRole, PeopleError, ProjectRole, StoreError, control::Job, person::has_two_factor,
+    rules,
 };
 
 /// The number of a person.
@@ -91,6 +92,8 @@ impl<'c> Acting<'c> {
         organisation: u64,
         needs: OrganisationRole,
     ) -> Result<OrganisationRole, PeopleError> {
+        // Of what a link says anything can come in; the store's numbers are 63 bits.
+        i64::try_from(organisation).map_err(|_| PeopleError::OrganisationNotFound { id: organisation })?;
         let exists =
             job.row("SELECT 1 FROM organisations WHERE id = ?1", [organisation], |_| Ok(()))?.is_some();
         match self.role_in(job, organisation)? {
@@ -157,7 +160,10 @@ impl Acting<'_> {
     /// [`PeopleError::TwoFactorRequired`].
     pub fn project_role(&self, project: u64) -> Result<Option<ProjectRole>, PeopleError> {
         self.read(|job| {
-            let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
+            if rules::project_id(project).is_none() {
+                return Ok(None);
+            }
+            let sql = "SELECT organisation_id FROM projects WHERE id = ?1 AND deleted_at_ms IS NULL";
             match job.row(sql, [project], |row| row.get(0))? {
                 Some(organisation) => {
                     self.check_two_factor(job, organisation)?;

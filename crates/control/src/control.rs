@@ -311,15 +311,6 @@ impl Job<'_> {
         self.execute("DELETE FROM changes WHERE id <= ?1", [last - CHANGES_KEPT])?;
         self.audit(action, key, detail)
     }
-
-    /// Tells the audit what was done.
-    pub(crate) fn audit(&self, action: &str, subject: &str, detail: &str) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO audit (at_ms, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![self.now_ms, self.actor(), action, subject, detail],
-        )?;
-        Ok(())
-    }
 }
 
 /// The condition of a query for one row or, with the parameter NULL, for all: two statements, because an

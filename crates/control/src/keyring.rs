@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{OpenError, StoreError};
 
-type HmacSha256 = hmac::Hmac<Sha256>;
+pub(crate) type HmacSha256 = hmac::Hmac<Sha256>;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -44,6 +44,8 @@ struct Keys {
     recognise: HmacSha256,
     seal: XChaCha20Poly1305,
     check: [u8; 32],
+    /// Keyed once, too.
+    audit: HmacSha256,
 }
 
 impl fmt::Debug for Keyring {
@@ -75,6 +77,11 @@ impl Keyring {
     /// Proves which key this is without telling it.
     pub(crate) fn check(&self) -> &[u8; 32] {
         &self.0.check
+    }
+
+    /// What the audit's digests are made with.
+    pub(crate) fn audit(&self) -> HmacSha256 {
+        self.0.audit.clone()
     }
 
     /// Seals `plain` for `purpose`: what is sealed for one cannot be opened as another.
@@ -136,6 +143,7 @@ impl Keyring {
             recognise: hmac_keyed(&derive(b"forebay: recognise credentials")),
             seal: XChaCha20Poly1305::new(&derive(b"forebay: seal secrets").into()),
             check: derive(b"forebay: which key is this"),
+            audit: hmac_keyed(&derive(b"forebay: chain the audit")),
         }))
     }
 }

@@ -32,10 +32,13 @@ mod stats;
 mod transfer;
 mod watch;
 
-pub use account::{Account, CreatedAccount, NewAccount};
+pub use account::{Account, AccountProject, CreatedAccount, NewAccount};
 pub use accounting::{ClosedBooks, Keep};
 pub use actor::{Acting, PersonId};
-pub use audit::AuditEntry;
+pub use audit::{
+    AuditEntry, AuditFilter, AuditPage,
+    chain::{AuditDamage, AuditReport},
+};
 pub use control::{Control, Options};
 pub use csv::{FAILED_RECORDS_MAX, FailedRecord, check_csv};
 pub use error::{AccountError, LookupError, OpenError, PeopleError, ProjectError, StoreError, TransferError};
@@ -43,10 +46,15 @@ pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
 pub use person::{
-    Enrolment, HandOver, Invitation, Invited, Membership, NewInvitation, NewPerson, OpenInvitation,
-    PasswordProof, Person, PersonChange, ProjectMembership, Session, SetupCode, SignIn, SignedIn, TwoFactor,
+    Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver, Invitation, Invited, Losses, Membership,
+    NewInvitation, NewPerson, OpenInvitation, OrganisationLoss, Outcome, PasswordProof, Person, PersonChange,
+    PersonalData, Preferences, PreferencesChange, ProjectLoss, ProjectMembership, Session, SetupCode, SignIn,
+    SignInRecord, SignedIn, TwoFactor, Usage, ViewSetting,
 };
-pub use project::{CreatedProject, NewProject, ProjectChange, ProjectInfo, ResetSecret, TokenInfo};
+pub use project::{
+    CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange, ProjectInfo,
+    ProjectMember, ProjectView, TokenInfo,
+};
 pub use refusals::{StoredRefusal, StoredUnknownToken};
 pub use role::{NoRole, OrganisationRole, ProjectRole};
 pub use stats::{MinuteStats, OwnerStats, Stats, StatsFilter};

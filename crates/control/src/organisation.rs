@@ -14,7 +14,7 @@ use crate::{
     Acting, OrganisationRole, PeopleError, PersonId, ProjectRole, StoreError,
     actor::{Actor, organisation_role, role},
     control::Job,
-    person::{person, subject},
+    person::{lapse_gdpr_tokens, person, subject},
     rules,
 };
 
@@ -164,6 +164,7 @@ impl Acting<'_> {
             }
             if old != Some(new) {
                 give(job, id, whom, old, new)?;
+                lapse_gdpr_tokens(job)?;
             }
             Ok(organisation(job, id, own)?)
         })
@@ -192,7 +193,7 @@ impl Acting<'_> {
             job.execute(sql, params![id, whom.0])?;
             let detail = format!("{} was {old}", subject(whom));
             job.audit("organisation.member_removed", &id.to_string(), &detail)?;
-            Ok(())
+            Ok(lapse_gdpr_tokens(job)?)
         })
     }
 
@@ -227,19 +228,21 @@ impl Acting<'_> {
             if new.is_some() && organisation_role(job, organisation, whom)?.is_none() {
                 give(job, organisation, whom, None, OrganisationRole::Member)?;
             }
-            Ok(give_in_project(job, project, whom, old, new)?)
+            give_in_project(job, project, whom, old, new)?;
+            Ok(lapse_gdpr_tokens(job)?)
         })
     }
 
     /// Demands a role in a project; returns its organisation and the role. To those who have none, it does not exist.
-    fn require_project(
+    pub(crate) fn require_project(
         &self,
         job: &Job<'_>,
         project: u64,
         needs: ProjectRole,
     ) -> Result<(u64, ProjectRole), PeopleError> {
         let not_found = || PeopleError::ProjectNotFound { id: project };
-        let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
+        rules::project_id(project).ok_or_else(not_found)?;
+        let sql = "SELECT organisation_id FROM projects WHERE id = ?1 AND deleted_at_ms IS NULL";
         let organisation: u64 = job.row(sql, [project], |row| row.get(0))?.ok_or_else(not_found)?;
         let role = self.role_in_project(job, organisation, project)?.ok_or_else(not_found)?;
         self.check_two_factor(job, organisation)?;
@@ -347,11 +350,18 @@ impl Acting<'_> {
 }
 
 fn organisation(job: &Job<'_>, id: u64, role_of_actor: OrganisationRole) -> Result<Organisation, StoreError> {
-    let sql = "SELECT name, created_at_ms, requires_two_factor, (SELECT count(*) FROM projects WHERE organisation_id = ?1) \
+    let sql = "SELECT name, created_at_ms, requires_two_factor, \
+               (SELECT count(*) FROM projects WHERE organisation_id = ?1 AND deleted_at_ms IS NULL) \
                FROM organisations WHERE id = ?1";
     let found = job.row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let (name, created_at_ms, requires_two_factor, projects) =
         found.ok_or_else(|| job.damaged(format!("organisation {id} vanished within a transaction")))?;
+    let members = members(job, id)?;
+    Ok(Organisation { id, name, created_at_ms, role: role_of_actor, requires_two_factor, projects, members })
+}
+
+/// Who belongs to an organisation, the strongest role first.
+pub(crate) fn members(job: &Job<'_>, id: u64) -> Result<Vec<Member>, StoreError> {
     let sql = "SELECT p.id, p.email, p.name, m.role, m.added_at_ms FROM organisation_members m \
                JOIN people p ON p.id = m.person_id WHERE m.organisation_id = ?1 ORDER BY p.email_key";
     let rows = job.rows(sql, [id], |row| {
@@ -362,7 +372,7 @@ fn organisation(job: &Job<'_>, id: u64, role_of_actor: OrganisationRole) -> Resu
         members.push(Member { id: PersonId(number), email, name, role: role(job, &word)?, added_at_ms });
     }
     members.sort_by_key(|member| std::cmp::Reverse(member.role));
-    Ok(Organisation { id, name, created_at_ms, role: role_of_actor, requires_two_factor, projects, members })
+    Ok(members)
 }
 
 fn check_name(name: &str) -> Result<(), PeopleError> {

@@ -47,7 +47,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("making a directory");
         let control = Control::open(dir.path()).expect("a store");
         let new = |name: &str| NewProject { name: name.to_owned(), ..NewProject::default() };
-        control.create_project(&new("before")).expect("a project");
+        control.host().create_project(&new("before")).expect("a project");
         let journal = || fs::metadata(dir.path().join("control.db-wal")).expect("SQLite has made it");
         let before = journal().len();
         for _ in 0..2 {
@@ -55,7 +55,7 @@ mod tests {
             assert_eq!(journal().len(), before, "not one byte longer");
             assert!(journal().blocks() * 512 >= ROOM_BYTES, "{} blocks", journal().blocks());
         }
-        control.create_project(&new("after")).expect("a project");
+        control.host().create_project(&new("after")).expect("a project");
         let taken = journal().blocks();
         assert!(
             journal().len() > before && taken * 512 < 2 * ROOM_BYTES,

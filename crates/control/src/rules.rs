@@ -20,6 +20,21 @@ pub(crate) fn token(token: &str) -> bool {
     (1..=256).contains(&token.len()) && !token.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
+/// A time zone, by its IANA name.
+pub(crate) fn timezone(name: &str) -> bool {
+    name == "UTC" || jiff::tz::db().get(name).is_ok()
+}
+
+/// So many origins a project may name.
+pub(crate) const ORIGINS_MAX: usize = 100;
+
+/// An origin as browsers send it: scheme, host and perhaps port, and nothing behind.
+pub(crate) fn origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+    text.len() <= 255 && host.is_some_and(|host| !host.is_empty() && host.chars().all(is_part))
+}
+
 /// An API key, an API secret or the name of a service account: they stand before the colon of Basic
 /// credentials.
 pub(crate) fn credential(text: &str) -> bool {

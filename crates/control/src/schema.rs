@@ -20,6 +20,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/5_people.sql"),
     include_str!("schema/6_two_factor.sql"),
     include_str!("schema/7_invitations.sql"),
+    include_str!("schema/8_credentials.sql"),
+    include_str!("schema/9_personal.sql"),
 ];
 
 /// Brings the store to the latest version.

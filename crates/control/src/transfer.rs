@@ -4,14 +4,15 @@
 //! as each node keeps them under a key of its own: treat the file like a password. Of service accounts,
 //! whose secrets are shown once, it holds the SHA-256, by which the next node recognises them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use forebay_route::IdMerge;
+use forebay_route::{ClientAddress, IdMerge};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Control, CreatedProject, ProjectError, ProjectInfo, TransferError, account,
+    AccountProject, Control, CreatedProject, ProjectError, ProjectInfo, ProjectRole, TokenInfo,
+    TransferError, account,
     control::{Changed, Job},
     keyring::{hex, new_credential, unhex},
     project::{self, API_KEY, API_SECRET},
@@ -63,9 +64,15 @@ pub struct ProjectDocument {
     /// Whether it accepts events.
     #[serde(default = "yes")]
     pub accepts_events: bool,
-    /// Whether it keeps senders' addresses.
-    #[serde(default = "yes")]
-    pub keeps_client_ip: bool,
+    /// What it keeps of senders' addresses: `drop`, `mask` or `keep`.
+    #[serde(default = "keep")]
+    pub client_address: String,
+    /// The origins that browsers may send from; none: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
+    /// The time zone that its times are shown in.
+    #[serde(default = "utc")]
+    pub timezone: String,
     /// How it resolves identities.
     #[serde(default)]
     pub id_merge: IdMergeDocument,
@@ -98,6 +105,9 @@ pub struct AccountDocument {
     pub secret_sha256: String,
     /// The projects it may use.
     pub projects: Vec<u64>,
+    /// What it is there, where it is no admin.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<u64, ProjectRole>,
     /// When it stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
@@ -122,6 +132,14 @@ pub struct ImportReport {
 
 fn yes() -> bool {
     true
+}
+
+fn keep() -> String {
+    ClientAddress::Keep.as_str().to_owned()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 impl RegistryDocument {
@@ -197,7 +215,7 @@ impl Control {
             };
             let wanted = |id: &u64| projects.is_empty() || projects.contains(id);
             let mut accounts = account::accounts(job)?;
-            accounts.retain(|account| account.projects.iter().all(wanted));
+            accounts.retain(|account| account.projects.iter().all(|project| wanted(&project.id)));
             let document = RegistryDocument {
                 forebay_registry: 1,
                 warning: WARNING.to_owned(),
@@ -211,7 +229,8 @@ impl Control {
                         Ok(AccountDocument {
                             secret_sha256: hex(&account::secret_sha256(job, &account.username)?),
                             username: account.username,
-                            projects: account.projects,
+                            projects: account.projects.iter().map(|project| project.id).collect(),
+                            roles: roles_of(&account.projects),
                             expires_at_ms: account.expires_at_ms,
                         })
                     })
@@ -273,9 +292,11 @@ fn export_project(job: &Job<'_>, info: ProjectInfo) -> Result<ProjectDocument, T
         api_secret: Some(project::unseal(job, info.id, &uid, API_SECRET)?),
         uid: Some(uid),
         name: info.name,
-        tokens: info.tokens.into_iter().map(|token| token.token).collect(),
+        tokens: staying(&info.tokens).map(str::to_owned).collect(),
         accepts_events: info.accepts_events,
-        keeps_client_ip: info.keeps_client_ip,
+        client_address: info.client_address.to_owned(),
+        allowed_origins: info.allowed_origins,
+        timezone: info.timezone,
         id_merge: IdMerge::parse(info.id_merge).unwrap_or_default().into(),
         retention_days: info.retention_days,
         created_at_ms: Some(info.created_at_ms),
@@ -302,7 +323,8 @@ fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, T
             api_secret: or_new(&wanted.api_secret)?,
         };
         let uid = wanted.uid.clone().map_or_else(project::new_uid, Ok)?;
-        project::insert(job, &new, &uid, wanted.created_at_ms.unwrap_or(job.now_ms))?;
+        let organisation = project::first_organisation(job)?;
+        project::insert(job, organisation, &new, &uid, wanted.created_at_ms.unwrap_or(job.now_ms))?;
         for token in &wanted.tokens[1..] {
             project::insert_token(job, wanted.id, token)?;
         }
@@ -310,7 +332,7 @@ fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, T
         job.changed(Changed::Project, &wanted.id.to_string(), "project.imported", &detail)?;
         if !is_by_default(wanted) {
             let old = project::info(job, wanted.id)?;
-            project::update(job, &old, &settings_of(wanted, &old))?;
+            project::update(job, &old, &settings_of(wanted, &old)?)?;
         }
         return Ok(Imported::Created);
     };
@@ -334,35 +356,54 @@ fn import_project(job: &Job<'_>, wanted: &ProjectDocument) -> Result<Imported, T
     if changed {
         job.changed(Changed::Project, &wanted.id.to_string(), "project.imported", "tokens or credentials")?;
     }
-    let updated = project::update(job, &old, &settings_of(wanted, &old))?;
+    let updated = project::update(job, &old, &settings_of(wanted, &old)?)?;
     Ok(Imported::changed(changed || updated))
 }
 
 /// Has it the settings that a new project has?
 fn is_by_default(wanted: &ProjectDocument) -> bool {
     wanted.accepts_events
-        && wanted.keeps_client_ip
+        && wanted.client_address == keep()
+        && wanted.allowed_origins.is_empty()
+        && wanted.timezone == utc()
         && wanted.id_merge == IdMergeDocument::default()
         && wanted.retention_days.is_none()
 }
 
-fn settings_of(wanted: &ProjectDocument, old: &ProjectInfo) -> ProjectInfo {
-    ProjectInfo {
+fn settings_of(wanted: &ProjectDocument, old: &ProjectInfo) -> Result<ProjectInfo, TransferError> {
+    let client_address = ClientAddress::parse(&wanted.client_address);
+    let client_address = client_address
+        .ok_or_else(|| TransferError::ClientAddressUnknown { given: wanted.client_address.clone() })?;
+    Ok(ProjectInfo {
         name: wanted.name.clone(),
         accepts_events: wanted.accepts_events,
-        keeps_client_ip: wanted.keeps_client_ip,
+        client_address: client_address.as_str(),
+        allowed_origins: wanted.allowed_origins.clone(),
+        timezone: wanted.timezone.clone(),
         id_merge: IdMerge::from(wanted.id_merge).as_str(),
         retention_days: wanted.retention_days,
         ..old.clone()
-    }
+    })
+}
+
+/// The tokens that are not retired.
+fn staying(tokens: &[TokenInfo]) -> impl Iterator<Item = &str> {
+    tokens.iter().filter(|token| token.ends_at_ms.is_none()).map(|token| token.token.as_str())
+}
+
+/// The roles that are not what a document without any means.
+fn roles_of(projects: &[AccountProject]) -> BTreeMap<u64, ProjectRole> {
+    let others = projects.iter().filter(|project| **project != AccountProject::from(project.id));
+    others.map(|project| (project.id, project.role)).collect()
 }
 
 /// Makes a project's tokens those wanted, in that order.
 fn import_tokens(job: &Job<'_>, old: &ProjectInfo, wanted: &ProjectDocument) -> Result<bool, TransferError> {
-    if old.tokens.iter().map(|token| &token.token).eq(&wanted.tokens) {
+    if staying(&old.tokens).eq(wanted.tokens.iter().map(String::as_str)) {
         return Ok(false);
     }
-    for token in &old.tokens {
+    // What is retired here stays so; what the other node still has, sends again.
+    for token in old.tokens.iter().filter(|token| token.ends_at_ms.is_none()) {
         if !wanted.tokens.contains(&token.token) {
             job.execute("DELETE FROM tokens WHERE token = ?1", [&token.token])?;
         }
@@ -376,7 +417,8 @@ fn import_tokens(job: &Job<'_>, old: &ProjectInfo, wanted: &ProjectDocument) -> 
     let sql = "UPDATE tokens SET position = position + ?2 WHERE project_id = ?1";
     job.execute(sql, params![old.id, 1_i64 << 32])?;
     for (position, token) in (1_i64..).zip(&wanted.tokens) {
-        job.execute("UPDATE tokens SET position = ?2 WHERE token = ?1", params![token, position])?;
+        let sql = "UPDATE tokens SET position = ?2, ends_at_ms = NULL WHERE token = ?1";
+        job.execute(sql, params![token, position])?;
     }
     Ok(true)
 }
@@ -385,12 +427,18 @@ fn import_account(job: &Job<'_>, wanted: &AccountDocument) -> Result<Imported, T
     let username = &wanted.username;
     let digest = unhex(&wanted.secret_sha256)
         .ok_or_else(|| TransferError::DigestInvalid { username: username.clone() })?;
-    let mut projects = wanted.projects.clone();
-    projects.sort_unstable();
-    projects.dedup();
+    let grants = wanted.projects.iter().map(|id| match wanted.roles.get(id) {
+        Some(&role) => AccountProject { id: *id, role },
+        None => AccountProject::from(*id),
+    });
+    let projects = account::sorted(&grants.collect::<Vec<_>>());
     let here = account::accounts(job)?.into_iter().find(|account| account.username == *username);
     let Some(old) = here else {
-        account::insert(job, username, &digest, &projects, wanted.expires_at_ms)?;
+        let organisation = match projects.first() {
+            Some(project) => project::info(job, project.id)?.organisation,
+            None => project::first_organisation(job)?,
+        };
+        account::insert(job, organisation, username, &digest, &projects, wanted.expires_at_ms)?;
         return Ok(Imported::Created);
     };
     if account::secret_sha256(job, username)? != digest {
@@ -404,7 +452,7 @@ fn import_account(job: &Job<'_>, wanted: &AccountDocument) -> Result<Imported, T
     account::grant(job, id, &projects)?;
     let sql = "UPDATE service_accounts SET expires_at_ms = ?2 WHERE id = ?1";
     job.execute(sql, params![id, wanted.expires_at_ms])?;
-    let detail = format!("projects {projects:?}, expires {:?}", wanted.expires_at_ms);
+    let detail = format!("projects {:?}, expires {:?}", wanted.projects, wanted.expires_at_ms);
     job.changed(Changed::ServiceAccount, username, "service_account.imported", &detail)?;
     Ok(Imported::Changed)
 }

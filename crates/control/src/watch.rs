@@ -2,12 +2,18 @@
 //!
 //! A [`Watch`] has a connection of its own. Asking costs one `PRAGMA data_version`; only when some
 //! process wrote does it look at the `changes` table.
+//!
+//! # Invariants
+//! * A token that is retired and a credential that was replaced are told of until they end, by the store's clock, and not
+//!   after: when one ends, its project is told anew although nobody wrote.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use forebay_record::ProjectId;
-use forebay_route::{Change, IdMerge, Mac, ProjectSettings, ServiceAccount};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use forebay_route::{
+    Change, ClientAddress, CredentialKind, FormerCredential, IdMerge, Mac, ProjectSettings, ServiceAccount,
+};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::{
     Control, StoreError,
@@ -54,8 +60,13 @@ pub enum Poll {
 pub struct Watch {
     connection: Connection,
     path: PathBuf,
+    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     data_version: Option<i64>,
     last_change: i64,
+    /// As of when the store was last read.
+    read_ms: u64,
+    /// When something ends next that was told of.
+    next_end_ms: Option<u64>,
 }
 
 impl Control {
@@ -64,7 +75,7 @@ impl Control {
     /// # Errors
     /// [`StoreError`].
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.read(|job| snapshot(&job.transaction).map_err(|e| job.wrap(e)))
+        self.read(|job| snapshot(&job.transaction, job.now_ms).map_err(|e| job.wrap(e)))
     }
 
     /// One project as routing knows it; `None` if there is none. Costs the same however many there are.
@@ -73,7 +84,7 @@ impl Control {
     /// [`StoreError`].
     pub fn project_settings(&self, id: ProjectId) -> Result<Option<ProjectSettings>, StoreError> {
         self.read(|job| {
-            let found = projects(&job.transaction, Some(id));
+            let found = projects(&job.transaction, Some(id), job.now_ms);
             found.map(|mut found| found.pop()).map_err(|e| job.wrap(e))
         })
     }
@@ -83,7 +94,10 @@ impl Control {
     /// # Errors
     /// [`StoreError`].
     pub fn changes_since(&self, id: i64) -> Result<Changes, StoreError> {
-        self.read(|job| changes_since(&job.transaction, id).map_err(|e| job.wrap(e)))
+        self.read(|job| {
+            let found = changes_since(&job.transaction, id, job.now_ms, job.now_ms);
+            found.map_err(|e| job.wrap(e))
+        })
     }
 
     /// A number that changes when another connection wrote to the store.
@@ -102,8 +116,11 @@ impl Control {
         let mut watch = Watch {
             connection: self.connect()?,
             path: self.path.clone(),
+            clock: Arc::clone(&self.options.clock),
             data_version: None,
             last_change: 0,
+            read_ms: 0,
+            next_end_ms: None,
         };
         let snapshot = watch.everything()?;
         Ok((snapshot, watch))
@@ -119,12 +136,16 @@ impl Watch {
     pub fn poll(&mut self) -> Result<Poll, StoreError> {
         let wrap = |e| StoreError::of(&self.path, e);
         let data_version = data_version(&self.connection).map_err(wrap)?;
-        if self.data_version == Some(data_version) {
+        let now_ms = (self.clock)();
+        let something_ended = self.next_end_ms.is_some_and(|end| end <= now_ms);
+        if self.data_version == Some(data_version) && !something_ended {
             return Ok(Poll::Nothing);
         }
         let transaction = self.connection.transaction().map_err(wrap)?;
-        let found = changes_since(&transaction, self.last_change).map_err(wrap)?;
+        let found = changes_since(&transaction, self.last_change, self.read_ms, now_ms).map_err(wrap)?;
+        let next_end_ms = next_end(&transaction, now_ms).map_err(wrap)?;
         drop(transaction);
+        (self.read_ms, self.next_end_ms) = (now_ms, next_end_ms);
         let polled = match found {
             Changes::Some { changes, last_change } => {
                 self.last_change = last_change;
@@ -139,8 +160,11 @@ impl Watch {
 
     fn everything(&mut self) -> Result<Snapshot, StoreError> {
         let wrap = |e| StoreError::of(&self.path, e);
+        let now_ms = (self.clock)();
         let transaction = self.connection.transaction().map_err(wrap)?;
-        let snapshot = snapshot(&transaction).map_err(wrap)?;
+        let snapshot = snapshot(&transaction, now_ms).map_err(wrap)?;
+        self.next_end_ms = next_end(&transaction, now_ms).map_err(wrap)?;
+        self.read_ms = now_ms;
         self.last_change = snapshot.last_change;
         Ok(snapshot)
     }
@@ -150,9 +174,16 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA data_version", [], |row| row.get(0))
 }
 
-fn snapshot(transaction: &Transaction<'_>) -> rusqlite::Result<Snapshot> {
+/// When the next token or former credential ends after `now_ms`.
+fn next_end(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT min(ends) FROM (SELECT min(ends_at_ms) AS ends FROM tokens WHERE ends_at_ms > ?1 \
+               UNION ALL SELECT min(ends_at_ms) FROM former_credentials WHERE ends_at_ms > ?1)";
+    transaction.prepare_cached(sql)?.query_row([now_ms], |row| row.get(0))
+}
+
+fn snapshot(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result<Snapshot> {
     Ok(Snapshot {
-        projects: projects(transaction, None)?,
+        projects: projects(transaction, None, now_ms)?,
         accounts: service_accounts(transaction, None)?,
         last_change: last_change(transaction)?,
     })
@@ -164,7 +195,13 @@ fn last_change(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
     Ok(transaction.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-fn changes_since(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Changes> {
+/// What was changed after `id`, and what ended after `from_ms` and up to `now_ms`.
+fn changes_since(
+    transaction: &Transaction<'_>,
+    id: i64,
+    from_ms: u64,
+    now_ms: u64,
+) -> rusqlite::Result<Changes> {
     let last_change = last_change(transaction)?;
     let mut statement = transaction.prepare_cached("SELECT what, key FROM changes WHERE id > ?1")?;
     let rows = statement.query_map([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
@@ -180,11 +217,18 @@ fn changes_since(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Cha
     if count != last_change - id {
         return Ok(Changes::TooMany);
     }
+    let mut statement = transaction.prepare_cached(
+        "SELECT project_id FROM tokens WHERE ends_at_ms > ?1 AND ends_at_ms <= ?2 \
+         UNION SELECT project_id FROM former_credentials WHERE ends_at_ms > ?1 AND ends_at_ms <= ?2",
+    )?;
+    for project in statement.query_map([from_ms, now_ms], |row| row.get::<_, u64>(0))? {
+        touched.insert((Changed::Project.as_str().to_owned(), project?.to_string()));
+    }
     let mut changes = Vec::new();
     for (what, key) in touched {
         if what == Changed::Project.as_str() {
             let Some(id) = key.parse().ok().and_then(ProjectId::new) else { continue };
-            let found = projects(transaction, Some(id))?.pop();
+            let found = projects(transaction, Some(id), now_ms)?.pop();
             changes.push(found.map_or(Change::ProjectRemoved(id), Change::Project));
         } else if what == Changed::ServiceAccount.as_str() {
             let found = service_accounts(transaction, Some(&key))?.pop();
@@ -198,11 +242,12 @@ fn changes_since(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Cha
 fn projects(
     transaction: &Transaction<'_>,
     only: Option<ProjectId>,
+    now_ms: u64,
 ) -> rusqlite::Result<Vec<ProjectSettings>> {
     let only = only.map(ProjectId::as_u64);
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT id, name, api_key_mac, api_secret_mac, accepts_events, keeps_client_ip, id_merge, retention_days, \
-         created_at_ms FROM projects WHERE {} ORDER BY id",
+        "SELECT id, name, api_key_mac, api_secret_mac, accepts_events, client_address, id_merge, retention_days, \
+         created_at_ms, allowed_origins FROM projects WHERE {} AND deleted_at_ms IS NULL ORDER BY id",
         only_if(only, "id"),
     ))?;
     let rows = statement.query_map([only], |row| {
@@ -214,7 +259,9 @@ fn projects(
             api_key_mac: Some(Mac(row.get(2)?)),
             api_secret_mac: Some(Mac(row.get(3)?)),
             accepts_events: row.get(4)?,
-            keeps_client_ip: row.get(5)?,
+            client_address: ClientAddress::parse(&row.get::<_, String>(5)?).unwrap_or(ClientAddress::Drop),
+            allowed_origins: row.get::<_, String>(9)?.lines().map(Box::from).collect(),
+            former_credentials: Box::default(),
             id_merge: IdMerge::parse(&row.get::<_, String>(6)?).unwrap_or_default(),
             retention_days: row.get(7)?,
             created_at_ms: row.get(8)?,
@@ -222,10 +269,10 @@ fn projects(
     })?;
     let mut projects = rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT project_id, position, token FROM tokens WHERE {}",
+        "SELECT project_id, position, token FROM tokens WHERE {} AND (ends_at_ms IS NULL OR ends_at_ms > ?2)",
         only_if(only, "project_id"),
     ))?;
-    let tokens = statement.query_map([only], |row| {
+    let tokens = statement.query_map(params![only, now_ms], |row| {
         let token: Box<[u8]> = row.get::<_, String>(2)?.into_bytes().into();
         Ok((row.get::<_, u64>(0)?, row.get::<_, i64>(1)?, token))
     })?;
@@ -234,13 +281,47 @@ fn projects(
     tokens.sort_unstable_by_key(|&(project, position, _)| (project, position));
     let mut tokens = tokens.into_iter().peekable();
     for project in &mut projects {
-        while let Some((.., token)) = tokens.next_if(|(of, ..)| *of == project.id.as_u64()) {
-            // Most have one, and a million of them stay in memory.
-            project.tokens.reserve_exact(1);
-            project.tokens.push(token);
+        while let Some((of, _, token)) = tokens.next_if(|(of, ..)| *of <= project.id.as_u64()) {
+            // Those of deleted projects are skipped.
+            if of == project.id.as_u64() {
+                // Most have one, and a million of them stay in memory.
+                project.tokens.reserve_exact(1);
+                project.tokens.push(token);
+            }
         }
     }
+    add_former(transaction, only, now_ms, &mut projects)?;
     Ok(projects)
+}
+
+/// Adds the credentials that were replaced and are still taken.
+fn add_former(
+    transaction: &Transaction<'_>,
+    only: Option<u64>,
+    now_ms: u64,
+    projects: &mut [ProjectSettings],
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT project_id, kind, mac FROM former_credentials WHERE {} AND ends_at_ms > ?2 ORDER BY project_id",
+        only_if(only, "project_id"),
+    ))?;
+    let rows = statement.query_map(params![only, now_ms], |row| {
+        let kind = match row.get::<_, String>(1)?.as_str() {
+            "api_key" => CredentialKind::ApiKey,
+            _ => CredentialKind::ApiSecret,
+        };
+        Ok((row.get::<_, u64>(0)?, FormerCredential { mac: Mac(row.get(2)?), kind }))
+    })?;
+    for row in rows {
+        let (of, credential) = row?;
+        if let Ok(at) = projects.binary_search_by_key(&of, |project| project.id.as_u64()) {
+            let project = &mut projects[at];
+            let mut former = std::mem::take(&mut project.former_credentials).into_vec();
+            former.push(credential);
+            project.former_credentials = former.into();
+        }
+    }
+    Ok(())
 }
 
 fn service_accounts(
@@ -248,7 +329,7 @@ fn service_accounts(
     only: Option<&str>,
 ) -> rusqlite::Result<Vec<ServiceAccount>> {
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT id, username, secret_mac, expires_at_ms FROM service_accounts WHERE {}",
+        "SELECT id, username, secret_mac, expires_at_ms, former_mac, former_ends_at_ms FROM service_accounts WHERE {}",
         only_if(only, "username"),
     ))?;
     let mut of_account = transaction.prepare_cached(
@@ -260,6 +341,7 @@ fn service_accounts(
             secret_mac: Mac(row.get(2)?),
             projects: Vec::new(),
             expires_at_ms: row.get(3)?,
+            former_secret: row.get::<_, Option<[u8; 32]>>(4)?.map(Mac).zip(row.get(5)?),
         };
         Ok((row.get::<_, i64>(0)?, account))
     })?;

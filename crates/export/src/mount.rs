@@ -14,9 +14,8 @@ use crate::{
     stream::Stream,
 };
 use bytes::Bytes;
-use forebay_http::{AuthError, Body, BodyError, Claim, Context, Identity, Mount, MountFuture, Proof};
+use forebay_http::{AuthError, Body, BodyError, Claim, Context, Mount, MountFuture};
 use forebay_log::Store;
-use forebay_route::Credential;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{
@@ -102,9 +101,6 @@ fn prepare(parts: &Parts, context: &Context) -> Result<Prepared, Refused> {
     if !identity.may_read() {
         return Err(Refused::Credential(AuthError::NotReading));
     }
-    if let Some(credential) = credential(&identity) {
-        collector.ledger.used(credential, now_ms);
-    }
     let query = query::parse(query, query::utc_day(now_ms)).map_err(Refused::Query)?;
     tracing::info!(
         project = identity.project.id.as_u64(), client = %context.client,
@@ -116,15 +112,6 @@ fn prepare(parts: &Parts, context: &Context) -> Result<Prepared, Refused> {
         query,
         address_hash: Arc::new(move |ip| address_hash(|text| keyring.mac(text), ip)),
     })
-}
-
-/// The credential whose use is noted.
-fn credential(identity: &Identity) -> Option<Credential> {
-    match &identity.proof {
-        Proof::ApiSecret => Some(Credential::ApiSecret(identity.project.id)),
-        Proof::ServiceAccount(account) => Some(Credential::ServiceAccount(account.username.clone())),
-        Proof::Token | Proof::ApiKey => None,
-    }
 }
 
 async fn start(

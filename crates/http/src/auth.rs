@@ -9,7 +9,7 @@
 //! * Nothing here prints a credential.
 
 use forebay_record::ProjectId;
-use forebay_route::{Mac, Project, Registry, ServiceAccount};
+use forebay_route::{Credential as Used, Mac, Project, Registry, ServiceAccount};
 use forebay_scan::basic::{self, Credential};
 use hyper::header::HeaderValue;
 use std::{fmt, sync::Arc};
@@ -19,12 +19,12 @@ use std::{fmt, sync::Arc};
 pub enum Proof {
     /// The project's token: public, good for sending only.
     Token,
-    /// The project's API key: good for importing.
-    ApiKey,
-    /// The project's API secret: good for everything a project's owner may do by machine.
-    ApiSecret,
-    /// A service account that is a member of the project.
-    ServiceAccount(Arc<ServiceAccount>),
+    /// The project's API key, by its digest: good for importing.
+    ApiKey(Mac),
+    /// The project's API secret, by its digest: good for everything a project's owner may do by machine.
+    ApiSecret(Mac),
+    /// A service account that is a member of the project, by the digest of its secret.
+    ServiceAccount(Arc<ServiceAccount>, Mac),
 }
 
 /// Somebody, and the project he acts for.
@@ -40,7 +40,18 @@ impl Identity {
     /// Whether this identity may read the project's data and replace its lookup tables.
     #[must_use]
     pub fn may_read(&self) -> bool {
-        matches!(self.proof, Proof::ApiSecret | Proof::ServiceAccount(_))
+        matches!(self.proof, Proof::ApiSecret(_) | Proof::ServiceAccount(..))
+    }
+
+    /// The credential whose use is noted: a token's is not, it is public.
+    #[must_use]
+    pub fn credential(&self) -> Option<Used> {
+        match &self.proof {
+            Proof::Token => None,
+            Proof::ApiKey(mac) => Some(Used::ApiKey(*mac)),
+            Proof::ApiSecret(mac) => Some(Used::ApiSecret(*mac)),
+            Proof::ServiceAccount(account, mac) => Some(Used::ServiceAccount(account.username.clone(), *mac)),
+        }
     }
 }
 
@@ -144,13 +155,14 @@ fn by_credential(
         return for_project(identity, asked);
     }
     let account = registry.service_account(user).ok_or(AuthError::UnknownAccount)?;
-    if !account.accepts(&mac(password.as_bytes()), now_ms) {
+    let digest = mac(password.as_bytes());
+    if !account.accepts(&digest, now_ms) {
         return Err(AuthError::WrongSecret);
     }
     let id = asked.ok_or(AuthError::ProjectIdMissing)?;
     let id = id.parse().ok().and_then(ProjectId::new).ok_or(AuthError::NotMember)?;
     let project = registry.project(id).filter(|_| account.may_use(id)).ok_or(AuthError::NotMember)?;
-    Ok(Identity { project, proof: Proof::ServiceAccount(account) })
+    Ok(Identity { project, proof: Proof::ServiceAccount(account, digest) })
 }
 
 /// A token, a secret or a key, whichever it is.
@@ -160,9 +172,9 @@ fn by_one_word(registry: &Registry, mac: &impl Fn(&[u8]) -> Mac, word: &str) -> 
     }
     let digest = mac(word.as_bytes());
     if let Some(project) = registry.by_secret_mac(&digest) {
-        return Some(Identity { project, proof: Proof::ApiSecret });
+        return Some(Identity { project, proof: Proof::ApiSecret(digest) });
     }
-    registry.by_api_key_mac(&digest).map(|project| Identity { project, proof: Proof::ApiKey })
+    registry.by_api_key_mac(&digest).map(|project| Identity { project, proof: Proof::ApiKey(digest) })
 }
 
 fn for_project(identity: Identity, asked: Option<&str>) -> Result<Identity, AuthError> {
@@ -174,7 +186,7 @@ fn for_project(identity: Identity, asked: Option<&str>) -> Result<Identity, Auth
 mod tests {
     use super::*;
     use forebay_record::LaneId;
-    use forebay_route::{Change, IdMerge, Ledger, LedgerLimits, ProjectSettings};
+    use forebay_route::{Change, Ledger, LedgerLimits, ProjectSettings};
 
     /// Not a digest, but as different for the short credentials of these tests.
     fn mac(credential: &[u8]) -> Mac {
@@ -187,21 +199,17 @@ mod tests {
         let registry = Registry::new(Ledger::new(LedgerLimits::default()), |_| LaneId(0));
         for id in [1, 2] {
             registry.apply(Change::Project(ProjectSettings {
-                id: ProjectId::new(id).unwrap(),
                 name: "p".into(),
                 tokens: vec![format!("token-{id}").into_bytes().into()],
                 api_key_mac: Some(mac(format!("key-{id}").as_bytes())),
                 api_secret_mac: Some(mac(format!("secret-{id}").as_bytes())),
-                accepts_events: true,
-                keeps_client_ip: true,
-                id_merge: IdMerge::Original,
-                retention_days: None,
-                created_at_ms: 0,
+                ..ProjectSettings::new(ProjectId::new(id).unwrap())
             }));
         }
         registry.apply(Change::ServiceAccount(ServiceAccount {
             username: "robot".into(),
             secret_mac: mac(b"pass"),
+            former_secret: None,
             projects: vec![ProjectId::new(1).unwrap()],
             expires_at_ms: Some(1000),
         }));
@@ -225,9 +233,9 @@ mod tests {
             Ok(identity) => {
                 let proof = match identity.proof {
                     Proof::Token => "token",
-                    Proof::ApiKey => "key",
-                    Proof::ApiSecret => "secret",
-                    Proof::ServiceAccount(_) => "account",
+                    Proof::ApiKey(_) => "key",
+                    Proof::ApiSecret(_) => "secret",
+                    Proof::ServiceAccount(..) => "account",
                 };
                 format!("{proof} of {}", identity.project.id)
             }

@@ -22,12 +22,12 @@ use crate::{
 use bytes::Bytes;
 use forebay_log::{Append, Outcome, Refusal};
 use forebay_record::{Endpoint, FrameKind};
-use forebay_route::{Owner as Books, Project, Reason, Rule, Tally};
+use forebay_route::{ClientAddress, Owner as Books, Project, Reason, Rule, Tally};
 use forebay_scan::{Dialect, Params, Request as ScanRequest, ScanError, Scanned};
 use hyper::{
     StatusCode,
     body::Incoming,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN},
     http::request::Parts,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -126,7 +126,7 @@ fn judge(core: &Core, peer: IpAddr, endpoint: Endpoint, parts: &Parts, body: Byt
         Endpoint::Import => Dialect::Import { strict: scanner.query(query).strict },
         _ => Dialect::Track,
     };
-    let header = |name| parts.headers.get(name).map(hyper::header::HeaderValue::as_bytes);
+    let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
     let sample = body.clone();
     let request = ScanRequest {
         dialect,
@@ -262,11 +262,19 @@ impl Intent<'_> {
             Owner::Project(project) if !project.accepts_events => {
                 Some((Reason::ProjectDisabled, "the project does not accept events"))
             }
+            Owner::Project(project) if !project.allows_origin(|| self.origin()) => {
+                Some((Reason::OriginNotAllowed, "the project does not accept events from that origin"))
+            }
             Owner::Unknown if self.core.shared.config.strict_tokens => {
                 Some((Reason::UnknownToken, "token, it belongs to no project"))
             }
             _ => None,
         }
+    }
+
+    /// The page that a browser sends for.
+    fn origin(&self) -> Option<&[u8]> {
+        self.headers.get(ORIGIN).map(HeaderValue::as_bytes)
     }
 
     /// Counts a group's records, hands the kept ones to the log, and returns what kept it from doing so.
@@ -278,6 +286,9 @@ impl Intent<'_> {
             Owner::Unknown if !shared.config.strict_tokens => ledger.unclaimed(),
             Owner::Unknown | Owner::Nobody => ledger.nobody(),
         };
+        if let Owner::Project(project) = &group.owner {
+            project.count_token(&group.token, group.events, now_ms);
+        }
         let mut received = tally.receive(group.events, group.bytes);
         received.drop_by_rule(Rule::Ignored, group.ignored);
         for refused in &group.refused {
@@ -323,9 +334,11 @@ impl Intent<'_> {
     ) -> Option<String> {
         let project = group.owner.project();
         let lane = group.owner.lane();
-        let keeps_ip = project.is_some_and(|p| p.keeps_client_ip) && group.keep.iter().any(|e| e.use_ip);
-        let client_ip =
-            keeps_ip.then(|| self.core.shared.config.trusted_proxies.client(self.peer, self.headers));
+        let kept = project.map_or(ClientAddress::Drop, |project| project.client_address);
+        let keeps_ip = kept != ClientAddress::Drop && group.keep.iter().any(|e| e.use_ip);
+        let client_ip = keeps_ip
+            .then(|| self.core.shared.config.trusted_proxies.client(self.peer, self.headers))
+            .and_then(|address| kept.of(address));
         let append = Append {
             kind: FrameKind::Records,
             endpoint: self.endpoint,

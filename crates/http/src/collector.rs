@@ -92,7 +92,12 @@ impl Collector {
     }
 
     pub(crate) fn identify_at(&self, claim: Claim<'_>, now_ms: u64) -> Result<Identity, AuthError> {
-        auth::identify(&self.registry, |credential| self.keyring.mac(credential), now_ms, claim)
+        let mac = |credential: &[u8]| self.keyring.mac(credential);
+        let identity = auth::identify(&self.registry, mac, now_ms, claim)?;
+        if let Some(credential) = identity.credential() {
+            self.ledger.used(credential, now_ms);
+        }
+        Ok(identity)
     }
 
     /// Whether requests should go elsewhere, and why: what `/health/ready` says.

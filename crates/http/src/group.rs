@@ -287,7 +287,7 @@ fn share(text: &Bytes, part: &[u8]) -> Bytes {
 mod tests {
     use super::*;
     use forebay_record::{LaneId, ProjectId};
-    use forebay_route::{Change, IdMerge, Ledger, LedgerLimits, ProjectSettings};
+    use forebay_route::{Change, Ledger, LedgerLimits, ProjectSettings};
     use forebay_scan::{Dialect, Limits, Request, Scanner};
 
     fn registry() -> Registry {
@@ -295,16 +295,9 @@ mod tests {
         let registry = Registry::new(Ledger::new(LedgerLimits::default()), lane_of);
         for (id, token) in [(7, "known"), (9, "same lane"), (8, "other lane")] {
             registry.apply(Change::Project(ProjectSettings {
-                id: ProjectId::new(id).unwrap(),
                 name: token.into(),
                 tokens: vec![token.as_bytes().into()],
-                api_key_mac: None,
-                api_secret_mac: None,
-                accepts_events: true,
-                keeps_client_ip: true,
-                id_merge: IdMerge::Original,
-                retention_days: None,
-                created_at_ms: 0,
+                ..ProjectSettings::new(ProjectId::new(id).unwrap())
             }));
         }
         registry

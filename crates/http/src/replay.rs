@@ -16,9 +16,14 @@ use crate::{
 use bytes::Bytes;
 use forebay_log::{Append, Outcome};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind};
-use forebay_route::{Project, Reason};
+use forebay_route::{ClientAddress, Project, Reason};
 use forebay_scan::Params;
-use hyper::{StatusCode, body::Incoming, header::AUTHORIZATION, http::request::Parts};
+use hyper::{
+    StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderValue, ORIGIN},
+    http::request::Parts,
+};
 use std::{net::IpAddr, sync::Arc};
 
 /// Answers a `/record` request.
@@ -54,6 +59,10 @@ pub(crate) async fn record(session: &Session, parts: &Parts, mut body: Incoming)
         received.reject(Reason::ProjectDisabled, 1);
         return answer::problem(StatusCode::FORBIDDEN, "the project does not accept events");
     }
+    if !project.allows_origin(|| parts.headers.get(ORIGIN).map(HeaderValue::as_bytes)) {
+        received.reject(Reason::OriginNotAllowed, 1);
+        return answer::problem(StatusCode::FORBIDDEN, "the project does not accept events from that origin");
+    }
     let room = match core.shared.admission.admit_route(Some(&project), body.len() as u64) {
         Ok(room) => room,
         Err(shed) => {
@@ -62,8 +71,10 @@ pub(crate) async fn record(session: &Session, parts: &Parts, mut body: Incoming)
         }
     };
     let settling = Arc::new(Settling::new(received.hand_over(1), room));
-    let client = (project.keeps_client_ip && params.ip)
-        .then(|| config.trusted_proxies.client(session.peer, &parts.headers));
+    let kept = project.client_address;
+    let client = (kept != ClientAddress::Drop && params.ip)
+        .then(|| config.trusted_proxies.client(session.peer, &parts.headers))
+        .and_then(|address| kept.of(address));
     let append = append(&project, query, body, client, (core.shared.clock)(), Arc::clone(&settling));
     let mut appends = Appends::of(1);
     if let Err(refused) = appends.submit(&core.submitter, project.lane, append) {

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use forebay_route::{AdmissionLimits, Reason, Rule};
+use forebay_route::{AdmissionLimits, ClientAddress, Reason, Rule};
 use forebay_tests::{Json, Request, wire};
 use harness::{Harness, OTHER_PROJECT, OTHER_TOKEN, PROJECT, SECRET, TOKEN, event};
 use std::{sync::Arc, time::Duration};
@@ -94,7 +94,7 @@ fn import_event() -> String {
 fn the_clients_address_is_kept_where_asked_and_allowed() {
     let trusted = forebay_http::TrustedProxies::parse(&["127.0.0.1"]).unwrap();
     let mut harness = Harness::start(|setup| setup.http.trusted_proxies = trusted);
-    harness.change_project(OTHER_PROJECT, |settings| settings.keeps_client_ip = false);
+    harness.change_project(OTHER_PROJECT, |settings| settings.client_address = ClientAddress::Drop);
     for (token, query, kept) in [
         (TOKEN, "?ip=1", Some("8.8.8.8")),
         (TOKEN, "?ip=0", None),
@@ -107,6 +107,29 @@ fn the_clients_address_is_kept_where_asked_and_allowed() {
         let stored = harness.stored();
         assert_eq!(stored[0].get("client_ip").and_then(Json::as_str), kept, "{token} {query}");
     }
+    harness.change_project(PROJECT, |settings| settings.client_address = ClientAddress::Mask);
+    let masked = Request::post("/track?ip=1", event(TOKEN, "a")).header("X-Forwarded-For", "8.8.8.8");
+    harness.ask(&masked).expect(200, "1");
+    assert_eq!(harness.stored()[0].get("client_ip").and_then(Json::as_str), Some("8.8.8.0"));
+    harness.finish();
+}
+
+#[test]
+fn a_project_that_names_origins_answers_0_to_pages_of_others_and_counts_them() {
+    let mut harness = Harness::start(|_| {});
+    harness.change_project(PROJECT, |settings| {
+        settings.allowed_origins = ["https://shop.example".into()].into();
+    });
+    let from = |origin: &str| Request::post("/track?verbose=1", event(TOKEN, "a")).header("Origin", origin);
+    harness.ask(&from("https://shop.example")).expect(200, r#"{"error":null,"status":1}"#);
+    let refused = r#"{"error":"the project does not accept events from that origin","status":0}"#;
+    harness.ask(&from("https://elsewhere.example")).expect(200, refused);
+    harness.ask(&Request::post("/track", event(TOKEN, "a"))).expect(200, "1");
+    let other =
+        Request::post("/track", event(OTHER_TOKEN, "a")).header("Origin", "https://elsewhere.example");
+    harness.ask(&other).expect(200, "1");
+    assert_eq!(harness.stored().len(), 3);
+    assert_eq!(harness.books().rejected[&Reason::OriginNotAllowed], 1);
     harness.finish();
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::{Mac, Project, ServiceAccount, parts::Entry};
+use crate::{CredentialKind, Mac, Project, ServiceAccount, parts::Entry};
 
 /// A project, by one of its tokens.
 #[derive(Clone)]
@@ -60,6 +60,32 @@ impl ByApiSecret {
 impl Entry for ByApiSecret {
     fn key<T>(&self, on: impl FnOnce(&[u8]) -> T) -> T {
         on(digest(self.0.settings.api_secret_mac.as_ref()))
+    }
+}
+
+/// A project, by the digest of a credential that was replaced and is still taken.
+#[derive(Clone)]
+pub(crate) struct ByFormer {
+    pub(crate) project: Arc<Project>,
+    /// Which of those.
+    nth: u32,
+}
+
+impl ByFormer {
+    /// One for each.
+    pub(crate) fn all(project: &Arc<Project>) -> impl Iterator<Item = ByFormer> {
+        let former = (0..).zip(&project.settings.former_credentials);
+        former.map(|(nth, _)| ByFormer { project: Arc::clone(project), nth })
+    }
+
+    pub(crate) fn kind(&self) -> CredentialKind {
+        self.project.settings.former_credentials[self.nth as usize].kind
+    }
+}
+
+impl Entry for ByFormer {
+    fn key<T>(&self, on: impl FnOnce(&[u8]) -> T) -> T {
+        on(&self.project.settings.former_credentials[self.nth as usize].mac.0)
     }
 }
 

@@ -15,13 +15,14 @@ use std::{
     sync::Arc,
 };
 
-use forebay_record::Endpoint;
+use forebay_record::{Endpoint, ProjectId};
 
 use crate::{
-    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, clip_sample,
+    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, UsedToken, Uses, clip_sample,
     refusals::Refusals,
     sync::{Mutex, lock},
     tally::Inbox,
+    token_use::{TokenUse, TokenUses},
     unknown::UnknownTokens,
     used::Used,
 };
@@ -57,6 +58,7 @@ pub struct Ledger {
     unknown: Mutex<UnknownTokens>,
     refusals: Mutex<Refusals>,
     used: Used,
+    token_uses: TokenUses,
 }
 
 #[derive(Default)]
@@ -85,6 +87,7 @@ impl Ledger {
             unknown: Mutex::new(UnknownTokens::new(limits.unknown_tokens)),
             refusals: Mutex::new(Refusals::new(limits.refusals_per_owner, limits.refusals_total)),
             used: Used::default(),
+            token_uses: TokenUses::default(),
         })
     }
 
@@ -236,14 +239,37 @@ impl Ledger {
 
     /// Notes that a credential was recognised.
     pub fn used(&self, credential: Credential, now_ms: u64) {
-        self.used.note(credential, now_ms);
+        self.used.note(credential, Uses { count: 1, last_ms: now_ms });
     }
 
-    /// Takes when credentials were last used, since the last drain. One that could not be persisted goes
-    /// back by [`Ledger::used`].
-    #[must_use = "what is not persisted must be noted again"]
-    pub fn drain_used(&self) -> Vec<(Credential, u64)> {
+    /// Takes how credentials were used since the last drain. What could not be persisted goes back by
+    /// [`Ledger::put_back_used`].
+    #[must_use = "what is not persisted must be put back"]
+    pub fn drain_used(&self) -> Vec<(Credential, Uses)> {
         self.used.drain()
+    }
+
+    /// Puts back what was drained and not persisted.
+    pub fn put_back_used(&self, used: Vec<(Credential, Uses)>) {
+        used.into_iter().for_each(|(credential, uses)| self.used.note(credential, uses));
+    }
+
+    /// Takes what came in under each token of projects that have several, since the last drain. What could not be
+    /// persisted goes back by [`Ledger::put_back_token_uses`].
+    #[must_use = "what is not persisted must be put back"]
+    pub fn drain_token_uses(&self) -> Vec<UsedToken> {
+        self.token_uses.drain()
+    }
+
+    /// Puts back what was drained and not persisted.
+    pub fn put_back_token_uses(&self, used: &[UsedToken]) {
+        for UsedToken { project, token, events, last_ms } in used {
+            self.token_uses.of(*project, token).count(*events, *last_ms);
+        }
+    }
+
+    pub(crate) fn token_use(&self, project: ProjectId, token: &[u8]) -> Arc<TokenUse> {
+        self.token_uses.of(project, token)
     }
 
     fn collect(&self, now_ms: u64) -> crate::sync::MutexGuard<'_, Books> {

@@ -26,17 +26,21 @@ mod registry;
 mod rows;
 mod sync;
 mod tally;
+mod token_use;
 mod unknown;
 mod used;
 
 pub use admission::{Admission, AdmissionLimits, Permit, RoutePermit, Shed, ShedScope, Sheds};
 pub use ledger::{Ledger, LedgerLimits};
 pub use mac::Mac;
-pub use project::{IdMerge, Project, ProjectSettings, ServiceAccount};
+pub use project::{
+    ClientAddress, CredentialKind, FormerCredential, IdMerge, Project, ProjectSettings, ServiceAccount,
+};
 pub use reason::{Reason, Rule, UnknownReason};
 pub use refusals::{Refusal, SAMPLE_BYTES_MAX, clip_sample};
 pub use registry::{Change, Registry};
 pub use rows::{Counts, Kind, Row};
 pub use tally::{HandedOver, Owner, Received, Tally};
+pub use token_use::UsedToken;
 pub use unknown::UnknownToken;
-pub use used::Credential;
+pub use used::{Credential, Uses};

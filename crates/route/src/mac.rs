@@ -1,6 +1,9 @@
 //! A credential as the server keeps it: a keyed digest, never the credential.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// HMAC-SHA-256 of a credential under the server's key.
 ///
@@ -16,6 +19,12 @@ impl PartialEq for Mac {
 }
 
 impl Eq for Mac {}
+
+impl Hash for Mac {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,13 @@
 //! What routing knows of a project and of a service account.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use forebay_record::{LaneId, ProjectId};
 
-use crate::{Mac, Tally, gauge::Gauge};
+use crate::{Mac, Tally, gauge::Gauge, token_use::TokenUse};
 
 /// How a project resolves identities; decides what a strict `/import` demands of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +36,76 @@ impl IdMerge {
     }
 }
 
+/// What is kept of the sender's address, where the request asks for geography.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClientAddress {
+    /// Nothing.
+    Drop,
+    /// The network: of IPv4 the first 24 bits, of IPv6 the first 48.
+    Mask,
+    /// All of it.
+    #[default]
+    Keep,
+}
+
+impl ClientAddress {
+    /// As it stands in the control store and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClientAddress::Drop => "drop",
+            ClientAddress::Mask => "mask",
+            ClientAddress::Keep => "keep",
+        }
+    }
+
+    /// The reverse of [`ClientAddress::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<ClientAddress> {
+        let all = [ClientAddress::Drop, ClientAddress::Mask, ClientAddress::Keep];
+        all.into_iter().find(|kept| kept.as_str() == text)
+    }
+
+    /// What is kept of `address`.
+    #[must_use]
+    pub fn of(self, address: IpAddr) -> Option<IpAddr> {
+        match (self, address) {
+            (ClientAddress::Drop, _) => None,
+            (ClientAddress::Keep, address) => Some(address),
+            (ClientAddress::Mask, IpAddr::V4(address)) => {
+                let [a, b, c, _] = address.octets();
+                Some(Ipv4Addr::new(a, b, c, 0).into())
+            }
+            (ClientAddress::Mask, IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                Some(address) => self.of(address.into()),
+                None => {
+                    let [a, b, c, ..] = address.segments();
+                    Some(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into())
+                }
+            },
+        }
+    }
+}
+
+/// A credential that was replaced and is taken a while longer. When that while is over it is left out: by then the
+/// control store has told of the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerCredential {
+    /// Its digest.
+    pub mac: Mac,
+    /// An API key, or an API secret.
+    pub kind: CredentialKind,
+}
+
+/// Which of a project's two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// Names the project, and imports.
+    ApiKey,
+    /// Reads.
+    ApiSecret,
+}
+
 /// A project as the control store describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectSettings {
@@ -48,14 +121,39 @@ pub struct ProjectSettings {
     pub api_secret_mac: Option<Mac>,
     /// False: its events are answered with `0` and the reason.
     pub accepts_events: bool,
-    /// True: the sender's address is stored where the request asks for geography.
-    pub keeps_client_ip: bool,
+    /// What is kept of the sender's address where the request asks for geography.
+    pub client_address: ClientAddress,
+    /// The origins that browsers may send from; none: any. Who is no browser names none, and is not asked.
+    pub allowed_origins: Box<[Box<str>]>,
+    /// API keys and secrets that were replaced and are still taken.
+    pub former_credentials: Box<[FormerCredential]>,
     /// How it resolves identities.
     pub id_merge: IdMerge,
     /// Its own retention, where it is shorter than the store's.
     pub retention_days: Option<u32>,
     /// When it was created, in milliseconds since the epoch.
     pub created_at_ms: u64,
+}
+
+impl ProjectSettings {
+    /// As a new project has them: no token, no credential.
+    #[must_use]
+    pub fn new(id: ProjectId) -> ProjectSettings {
+        ProjectSettings {
+            id,
+            name: "".into(),
+            tokens: Vec::new(),
+            api_key_mac: None,
+            api_secret_mac: None,
+            accepts_events: true,
+            client_address: ClientAddress::Keep,
+            allowed_origins: Box::default(),
+            former_credentials: Box::default(),
+            id_merge: IdMerge::Original,
+            retention_days: None,
+            created_at_ms: 0,
+        }
+    }
 }
 
 /// A project as a request meets it: its settings, its lane, and its shared counters.
@@ -67,8 +165,8 @@ pub struct Project {
     pub lane: LaneId,
     /// False: its events are answered with `0` and the reason.
     pub accepts_events: bool,
-    /// True: the sender's address is stored where the request asks for geography.
-    pub keeps_client_ip: bool,
+    /// What is kept of the sender's address where the request asks for geography.
+    pub client_address: ClientAddress,
     /// How it resolves identities.
     pub id_merge: IdMerge,
     /// Everything else the control store says.
@@ -77,6 +175,8 @@ pub struct Project {
     pub tally: Arc<Tally>,
     /// Its bytes in flight; the same through every change of its settings.
     pub(crate) in_flight: Arc<Gauge>,
+    /// Of each of its tokens in turn, where it has several.
+    pub(crate) token_uses: Box<[Arc<TokenUse>]>,
 }
 
 impl Project {
@@ -84,6 +184,30 @@ impl Project {
     #[must_use]
     pub fn bytes_in_flight(&self) -> u64 {
         self.in_flight.value()
+    }
+
+    /// Counts events that came in under `token`, where the project has several.
+    #[inline]
+    pub fn count_token(&self, token: &[u8], events: u32, now_ms: u64) {
+        if self.token_uses.is_empty() {
+            return;
+        }
+        let nth = self.settings.tokens.iter().position(|known| **known == *token);
+        if let Some(used) = nth.and_then(|nth| self.token_uses.get(nth)) {
+            used.count(u64::from(events), now_ms);
+        }
+    }
+
+    /// Whether a browser's page of that origin may send, which is asked for only where it matters; `None`: no browser's
+    /// page.
+    #[must_use]
+    pub fn allows_origin<'o>(&self, origin: impl FnOnce() -> Option<&'o [u8]>) -> bool {
+        let allowed = &self.settings.allowed_origins;
+        if allowed.is_empty() {
+            return true;
+        }
+        let Some(origin) = origin() else { return true };
+        allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
     }
 
     /// The first of its tokens: the one shown for it.
@@ -100,6 +224,8 @@ pub struct ServiceAccount {
     pub username: Box<str>,
     /// Digest of its secret.
     pub secret_mac: Mac,
+    /// Digest of the secret before it, and until when that is taken too.
+    pub former_secret: Option<(Mac, u64)>,
     /// The projects it may use, in ascending order.
     pub projects: Vec<ProjectId>,
     /// When it stops working, in milliseconds since the epoch; `None`: never.
@@ -107,10 +233,13 @@ pub struct ServiceAccount {
 }
 
 impl ServiceAccount {
-    /// Whether `secret_mac` is its secret and it has not expired at `now_ms`.
+    /// Whether `secret_mac` is its secret, or the one before while that is taken, and it has not expired at `now_ms`.
     #[must_use]
     pub fn accepts(&self, secret_mac: &Mac, now_ms: u64) -> bool {
-        self.secret_mac == *secret_mac && self.expires_at_ms.is_none_or(|end| now_ms < end)
+        let is_former = |(former, end): &(Mac, u64)| (*former == *secret_mac) & (now_ms < *end);
+        let is_its_own =
+            (self.secret_mac == *secret_mac) | self.former_secret.as_ref().is_some_and(is_former);
+        is_its_own && self.expires_at_ms.is_none_or(|end| now_ms < end)
     }
 
     /// Whether it may use `project`.

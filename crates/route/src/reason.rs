@@ -94,6 +94,8 @@ names! {
         UnknownToken = "unknown_token",
         /// The project does not accept events.
         ProjectDisabled = "project_disabled",
+        /// The project does not take events from pages of that origin.
+        OriginNotAllowed = "origin_not_allowed",
         /// No credential, or one that does not fit.
         Unauthorized = "unauthorized",
         /// Too much in flight: 503, to be sent again.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use forebay_record::{LaneId, ProjectId};
 
 use crate::{
-    Ledger, Mac, Owner, Project, ProjectSettings, ServiceAccount,
-    entry::{ByApiKey, ByApiSecret, ById, ByName, ByToken},
+    CredentialKind, Ledger, Mac, Owner, Project, ProjectSettings, ServiceAccount,
+    entry::{ByApiKey, ByApiSecret, ByFormer, ById, ByName, ByToken},
     gauge::Gauge,
     parts::Parts,
     sync::{Mutex, leaves_out, lock},
@@ -36,6 +36,8 @@ pub struct Registry {
     tokens: Parts<ByToken>,
     api_keys: Parts<ByApiKey>,
     api_secrets: Parts<ByApiSecret>,
+    /// Few, and for a while each: asked only for what is none of the above.
+    former: Parts<ByFormer>,
     projects: Parts<ById>,
     accounts: Parts<ByName>,
     ledger: Arc<Ledger>,
@@ -54,6 +56,7 @@ impl Registry {
             tokens: Parts::new(),
             api_keys: Parts::new(),
             api_secrets: Parts::new(),
+            former: Parts::new(),
             projects: Parts::new(),
             accounts: Parts::new(),
             ledger,
@@ -74,16 +77,22 @@ impl Registry {
         self.projects.find(&id.as_u64().to_le_bytes()).map(|found| found.0)
     }
 
-    /// The project whose API secret has this digest.
+    /// The project whose API secret has this digest, or had while that is still taken.
     #[must_use]
     pub fn by_secret_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
-        self.api_secrets.find(&mac.0).map(|found| found.0)
+        let found = self.api_secrets.find(&mac.0).map(|found| found.0);
+        found.or_else(|| self.by_former(mac, CredentialKind::ApiSecret))
     }
 
-    /// The project whose API key has this digest.
+    /// The project whose API key has this digest, or had while that is still taken.
     #[must_use]
     pub fn by_api_key_mac(&self, mac: &Mac) -> Option<Arc<Project>> {
-        self.api_keys.find(&mac.0).map(|found| found.0)
+        let found = self.api_keys.find(&mac.0).map(|found| found.0);
+        found.or_else(|| self.by_former(mac, CredentialKind::ApiKey))
+    }
+
+    fn by_former(&self, mac: &Mac, kind: CredentialKind) -> Option<Arc<Project>> {
+        self.former.find(&mac.0).filter(|found| found.kind() == kind).map(|found| found.project)
     }
 
     /// The account with this name; its secret and expiry are for the caller to check.
@@ -133,6 +142,7 @@ impl Registry {
         let projects: Vec<_> = projects.into_iter().map(|settings| self.build(settings)).collect();
         self.api_keys.replace_all(projects.iter().filter_map(ByApiKey::of));
         self.api_secrets.replace_all(projects.iter().filter_map(ByApiSecret::of));
+        self.former.replace_all(projects.iter().flat_map(ByFormer::all));
         self.tokens.replace_all(projects.iter().flat_map(ByToken::all));
         self.projects.replace_all(projects.into_iter().map(ById));
         self.accounts.replace_all(accounts.into_iter().map(|account| ByName(Arc::new(sorted(account)))));
@@ -160,6 +170,7 @@ impl Registry {
         if let Some(entry) = ByApiSecret::of(&project) {
             self.api_secrets.insert(entry);
         }
+        ByFormer::all(&project).for_each(|entry| self.former.insert(entry));
         self.projects.insert(ById(Arc::clone(&project)));
         if let Some(old) = old {
             self.forget_credentials(&old, Some(&project.settings));
@@ -172,6 +183,11 @@ impl Registry {
         for token in &old.settings.tokens {
             if new.is_none_or(|new| !new.tokens.contains(token)) {
                 self.tokens.remove_if(token, |entry| still_its_own(&entry.project));
+            }
+        }
+        for former in &old.settings.former_credentials {
+            if new.is_none_or(|new| !new.former_credentials.iter().any(|kept| kept.mac == former.mac)) {
+                self.former.remove_if(&former.mac.0, |entry| still_its_own(&entry.project));
             }
         }
         if let Some(mac) = &old.settings.api_key_mac
@@ -191,14 +207,20 @@ impl Registry {
             Some(old) => Arc::clone(&old.in_flight),
             None => Arc::new(Gauge::new()),
         };
+        // With one token, as nearly every project has, its tally says what came in under it.
+        let token_uses = match settings.tokens.len() {
+            0 | 1 => Box::default(),
+            _ => settings.tokens.iter().map(|token| self.ledger.token_use(settings.id, token)).collect(),
+        };
         Arc::new(Project {
             id: settings.id,
             lane: (self.lane_of)(settings.id),
             accepts_events: settings.accepts_events,
-            keeps_client_ip: settings.keeps_client_ip,
+            client_address: settings.client_address,
             id_merge: settings.id_merge,
             tally: self.ledger.tally(Owner::Project(settings.id)),
             in_flight,
+            token_uses,
             settings,
         })
     }

@@ -1,36 +1,48 @@
-//! When credentials were last used, gathered for the bookkeeper.
+//! When, and how often, credentials were used, gathered for the bookkeeper.
 //!
 //! # Invariants
 //! * Only credentials that were recognised come in, so that there are at most as many as there exist.
 
 use std::collections::HashMap;
 
-use forebay_record::ProjectId;
+use crate::{
+    Mac,
+    sync::{Mutex, lock},
+};
 
-use crate::sync::{Mutex, lock};
-
-/// A credential that was recognised.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A credential that was recognised, by the digest it was recognised by: a project or an account may have two for a
+/// while.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A project's API key.
-    ApiKey(ProjectId),
+    ApiKey(Mac),
     /// A project's API secret.
-    ApiSecret(ProjectId),
-    /// A service account, by name.
-    ServiceAccount(Box<str>),
+    ApiSecret(Mac),
+    /// A service account, by name, and its secret.
+    ServiceAccount(Box<str>, Mac),
+}
+
+/// How a credential was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// In how many requests.
+    pub count: u64,
+    /// When last, in milliseconds since the epoch.
+    pub last_ms: u64,
 }
 
 #[derive(Default)]
-pub(crate) struct Used(Mutex<HashMap<Credential, u64>>);
+pub(crate) struct Used(Mutex<HashMap<Credential, Uses>>);
 
 impl Used {
-    pub(crate) fn note(&self, credential: Credential, at_ms: u64) {
+    pub(crate) fn note(&self, credential: Credential, more: Uses) {
         let mut used = lock(&self.0);
-        let last = used.entry(credential).or_default();
-        *last = at_ms.max(*last);
+        let uses = used.entry(credential).or_default();
+        uses.count += more.count;
+        uses.last_ms = more.last_ms.max(uses.last_ms);
     }
 
-    pub(crate) fn drain(&self) -> Vec<(Credential, u64)> {
+    pub(crate) fn drain(&self) -> Vec<(Credential, Uses)> {
         lock(&self.0).drain().collect()
     }
 }

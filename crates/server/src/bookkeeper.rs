@@ -159,14 +159,10 @@ impl Books {
     }
 
     fn used(&self) -> Result<(), StoreError> {
-        let used = self.ledger.drain_used();
-        if used.is_empty() {
-            return Ok(());
-        }
-        self.control.record_used(&used).inspect_err(|_| {
-            for (credential, at_ms) in used {
-                self.ledger.used(credential, at_ms);
-            }
+        let (used, tokens) = (self.ledger.drain_used(), self.ledger.drain_token_uses());
+        self.control.record_used(&used, &tokens).inspect_err(|_| {
+            self.ledger.put_back_used(used);
+            self.ledger.put_back_token_uses(&tokens);
         })
     }
 }

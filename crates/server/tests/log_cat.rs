@@ -61,7 +61,7 @@ fn a_line_is_the_contract_and_the_record_is_the_senders_bytes() {
         token: Some(token.to_owned()),
         ..NewProject::default()
     };
-    control.create_project(&new(7, "tok-7")).unwrap();
+    control.host().create_project(&new(7, "tok-7")).unwrap();
     let running = start(dir.path());
     let sent = "{\"event\":\"A\",\n \"properties\":\r\n{\"token\":\"tok-7\",\"n\":1.0e3,\"s\":\"\\ud800 \\u00e9 ü\"}}";
     assert!(post(&running, "/track?ip=1", "", sent.as_bytes()).ends_with("\r\n\r\n1"));
@@ -111,7 +111,7 @@ fn a_line_is_the_contract_and_the_record_is_the_senders_bytes() {
         assert_eq!(cat(dir.path(), args).len(), count, "{args:?}");
     }
     // What is claimed later is the project's from then on.
-    control.create_project(&new(8, "stray")).unwrap();
+    control.host().create_project(&new(8, "stray")).unwrap();
     assert_eq!(cat(dir.path(), &["--unclaimed"]).len(), 0);
     let claimed = cat(dir.path(), &["--project", "8"]);
     assert_eq!((claimed.len(), &claimed[0].1["project_id"]), (1, &8.into()));

@@ -116,7 +116,7 @@ fn project(control: &Control, id: u64, token: &str, secret: &str) {
         api_secret: Some(secret.to_owned()),
         ..NewProject::default()
     };
-    control.create_project(&new).unwrap();
+    control.host().create_project(&new).unwrap();
 }
 
 fn event(token: &str, name: &str, properties: &str) -> String {
@@ -167,7 +167,13 @@ fn only_a_secret_or_a_service_account_reads() {
     project(&control, 7, "tok-7", "sec-7");
     let (username, secret) = (Some("robot".to_owned()), Some("pass".to_owned()));
     control
-        .create_service_account(&NewAccount { username, secret, projects: vec![7], expires_at_ms: None })
+        .host()
+        .create_service_account(&NewAccount {
+            username,
+            secret,
+            projects: vec![7.into()],
+            ..NewAccount::default()
+        })
         .unwrap();
     eventually(|| (export(addr, &format!("{TODAY}&project_id=7"), "robot:pass").status == 200).then_some(()));
 

@@ -1,7 +1,7 @@
 //! The list of projects.
 
 use askama::Template;
-use forebay_control::{OwnerStats, PeopleError, ProjectInfo, ProjectRole, StatsFilter};
+use forebay_control::{OwnerStats, ProjectInfo, ProjectRole, StatsFilter};
 use forebay_record::ProjectId;
 use forebay_route::Owner;
 
@@ -34,15 +34,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// Every project that one may see.
 pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let acting = visit.acting()?;
-    let mut projects = Vec::new();
-    for info in visit.control().list_projects()? {
-        match acting.project_role(info.id) {
-            Ok(Some(role)) => projects.push((info, role)),
-            // Those of organisations that require a second factor are left out for who has none.
-            Ok(None) | Err(PeopleError::TwoFactorRequired { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let projects: Vec<_> = acting.projects()?.into_iter().map(|view| (view.project, view.role)).collect();
     let owners: Vec<_> =
         projects.iter().filter_map(|(info, _)| ProjectId::new(info.id)).map(Owner::Project).collect();
     let filter = StatsFilter {

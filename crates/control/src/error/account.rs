@@ -34,6 +34,20 @@ pub enum AccountError {
         /// The name.
         username: String,
     },
+    /// The project is of another organisation than the account.
+    ProjectElsewhere {
+        /// The project.
+        project: u64,
+        /// Whose it is.
+        organisation: u64,
+    },
+    /// The account may not use the project anyway.
+    NotInProject {
+        /// The account.
+        username: String,
+        /// The project.
+        project: u64,
+    },
     /// There is no such account.
     NotFound {
         /// The name given.
@@ -69,6 +83,13 @@ impl fmt::Display for AccountError {
                 f,
                 "service account {username:?} exists already; choose another name, or delete that one first"
             ),
+            AccountError::ProjectElsewhere { project, organisation } => write!(
+                f,
+                "project {project} belongs to organisation {organisation}, the service account to another"
+            ),
+            AccountError::NotInProject { username, project } => {
+                write!(f, "service account {username:?} has no role in project {project}")
+            }
             AccountError::NotFound { username } => write!(
                 f,
                 "there is no service account {username:?}; `forebay service-account list` shows those there are"

@@ -216,6 +216,27 @@ fn moment(ms: u64) -> String {
         .map_or_else(|| format!("{ms} ms since the epoch"), |at| at.to_string())
 }
 
+// What one of the others wraps is told as what it is: a store that failed is no mistake of whoever asks.
+impl From<ProjectError> for PeopleError {
+    fn from(error: ProjectError) -> PeopleError {
+        match error {
+            ProjectError::Store(error) => PeopleError::Store(error),
+            ProjectError::NotFound { id } => PeopleError::ProjectNotFound { id },
+            error => PeopleError::Project(error),
+        }
+    }
+}
+
+impl From<AccountError> for PeopleError {
+    fn from(error: AccountError) -> PeopleError {
+        match error {
+            AccountError::Store(error) => PeopleError::Store(error),
+            AccountError::Project(error) => error.into(),
+            error => PeopleError::Account(error),
+        }
+    }
+}
+
 macro_rules! from {
     ($($outer:ident::$variant:ident($inner:ident),)+) => {
         $(impl From<$inner> for $outer {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{StoreError, moment};
+use super::{AccountError, ProjectError, StoreError, moment};
 use crate::{OrganisationRole, PersonId, ProjectRole, rules::PASSWORD_CHARS_MIN};
 
 /// Why something about people or organisations was not done.
@@ -127,6 +127,17 @@ pub enum PeopleError {
     InvitationOfAnother,
     /// The code is none, was used or has ended, or somebody has set up already.
     SetupCodeGone,
+    /// Which organisation is meant must be said: there are several for the actor, or none.
+    OrganisationUnclear {
+        /// Those there are.
+        organisations: Vec<u64>,
+    },
+    /// Nobody who is not an owner or admin of some project has a GDPR token.
+    NoProjectToErase,
+    /// Something about a project is in the way.
+    Project(ProjectError),
+    /// Something about a service account is in the way.
+    Account(AccountError),
     /// Too many attempts to sign in failed of late.
     Throttled {
         /// When the next one is looked at, in seconds.
@@ -233,6 +244,18 @@ impl fmt::Display for PeopleError {
                 "that set-up link was used, replaced or has ended; `forebay owner setup-link` on the host prints another \
                  while nobody has set up",
             ),
+            PeopleError::OrganisationUnclear { organisations } if organisations.is_empty() => {
+                f.write_str("you belong to no organisation; create one first")
+            }
+            PeopleError::OrganisationUnclear { organisations } => {
+                let ids: Vec<_> = organisations.iter().map(u64::to_string).collect();
+                write!(f, "say which organisation is meant: {}", ids.join(", "))
+            }
+            PeopleError::NoProjectToErase => {
+                f.write_str("a GDPR token is for owners and admins of a project; ask one, or for the role")
+            }
+            PeopleError::Project(error) => error.fmt(f),
+            PeopleError::Account(error) => error.fmt(f),
             PeopleError::Throttled { retry_after_s } => {
                 write!(f, "too many attempts to sign in failed; try again in {retry_after_s} seconds")
             }
@@ -257,6 +280,8 @@ impl std::error::Error for PeopleError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             PeopleError::Store(error) => error.source(),
+            PeopleError::Project(error) => error.source(),
+            PeopleError::Account(error) => error.source(),
             _ => None,
         }
     }

@@ -29,6 +29,21 @@ pub enum ProjectError {
         /// Which: "API key" or "API secret".
         what: &'static str,
     },
+    /// There is no such time zone.
+    TimezoneUnknown {
+        /// The name given.
+        name: String,
+    },
+    /// It is no origin.
+    OriginInvalid {
+        /// The text given.
+        origin: String,
+    },
+    /// More origins than a project may name.
+    TooManyOrigins {
+        /// How many it may.
+        max: usize,
+    },
     /// The retention is 0 days.
     RetentionInvalid,
     /// Another project has the number.
@@ -95,6 +110,13 @@ impl fmt::Display for ProjectError {
                     "the {what} given is not 1 to 256 bytes of printable text without white space or ':'"
                 )
             }
+            ProjectError::TimezoneUnknown { name } => {
+                write!(f, "there is no time zone {name:?}; one is called like Europe/Berlin or UTC")
+            }
+            ProjectError::OriginInvalid { origin } => {
+                write!(f, "{origin:?} is no origin; one looks like https://example.com, without a path")
+            }
+            ProjectError::TooManyOrigins { max } => write!(f, "a project names at most {max} origins"),
             ProjectError::RetentionInvalid => {
                 write!(f, "a retention of 0 days keeps nothing; give at least 1")
             }
@@ -114,7 +136,7 @@ impl fmt::Display for ProjectError {
                 )
             }
             ProjectError::LastToken { id } => {
-                write!(f, "project {id} has no other token; add one first, or disable the project")
+                write!(f, "project {id} has no other token that stays; add one first, or disable the project")
             }
             ProjectError::TokenUnknown { id, token } => {
                 write!(

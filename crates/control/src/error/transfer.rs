@@ -38,6 +38,11 @@ pub enum TransferError {
         /// The account.
         username: String,
     },
+    /// What a project keeps of senders' addresses is none of the words for it.
+    ClientAddressUnknown {
+        /// The word in the document.
+        given: String,
+    },
     /// One of the projects breaks a rule.
     Project(ProjectError),
     /// One of the service accounts breaks a rule.
@@ -51,6 +56,9 @@ impl fmt::Display for TransferError {
         match self {
             TransferError::Malformed { .. } => {
                 f.write_str("the document is not a registry as `forebay project export` writes it")
+            }
+            TransferError::ClientAddressUnknown { given } => {
+                write!(f, "client_address {given:?} is none of drop, mask, keep")
             }
             TransferError::Version { found } => {
                 write!(

@@ -91,7 +91,7 @@ fn leave(job: &Job<'_>, leaving: &Person, organisation: u64, name: &str) -> Resu
     Ok(())
 }
 
-fn owns_something(job: &Job<'_>, organisation: u64) -> Result<bool, PeopleError> {
+pub(super) fn owns_something(job: &Job<'_>, organisation: u64) -> Result<bool, PeopleError> {
     let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM projects WHERE organisation_id = ?1) \
                OR EXISTS (SELECT 1 FROM service_accounts WHERE organisation_id = ?1)";
     Ok(job.row(sql, [organisation], |_| Ok(()))?.is_some())

@@ -183,7 +183,8 @@ impl Acting<'_> {
     pub fn revoke_invitation(&self, organisation: u64, id: u64) -> Result<(), PeopleError> {
         self.change(|job| {
             let own = self.require(job, organisation, OrganisationRole::Admin)?;
-            let open = found(job, "i.id = ?1", id)?.pop();
+            let open = i64::try_from(id).ok().map(|id| found(job, "i.id = ?1", id)).transpose()?;
+            let open = open.and_then(|mut open| open.pop());
             let open = open.filter(|invitation| invitation.organisation == organisation);
             let open = open.ok_or(PeopleError::InvitationNotFound { id })?;
             if open.role > own {

@@ -6,9 +6,13 @@
 //!   owner left gets its new one in the same. Projects and events stay.
 //! * Whoever changes an address or a password, or deletes a person, gives the password; the host needs none.
 
+mod data;
 mod delete;
+mod gdpr;
 mod invitation;
+mod losses;
 mod password;
+mod personal;
 mod proof;
 mod session;
 mod setup;
@@ -26,8 +30,13 @@ use crate::{
     rules,
 };
 
+pub use data::{Erasure, PersonalData, SignInRecord};
 pub use delete::HandOver;
+pub(crate) use gdpr::lapse as lapse_gdpr_tokens;
+pub use gdpr::{GdprToken, GdprTokenInfo};
 pub use invitation::{Invitation, Invited, NewInvitation, OpenInvitation};
+pub use losses::{Losses, OrganisationLoss, Outcome, ProjectLoss};
+pub use personal::{Preferences, PreferencesChange, Usage, ViewSetting};
 pub use proof::PasswordProof;
 pub use session::{Session, SignedIn};
 pub use setup::SetupCode;
@@ -322,7 +331,8 @@ fn check_free(job: &Job<'_>, email: &str) -> Result<(), PeopleError> {
 
 /// One person, or that there is none of that number.
 pub(crate) fn person(job: &Job<'_>, id: PersonId) -> Result<Person, PeopleError> {
-    people(job, Some(id))?.pop().ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
+    let found = i64::try_from(id.0).ok().map(|_| people(job, Some(id))).transpose()?;
+    found.and_then(|mut found| found.pop()).ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
 }
 
 /// One person or all, by address.
@@ -352,7 +362,7 @@ fn people(job: &Job<'_>, only: Option<PersonId>) -> Result<Vec<Person>, StoreErr
     let mut organisations = roles(job, &sql, only)?.into_iter().peekable();
     let sql = format!(
         "SELECT m.person_id, p.id, p.name, m.role FROM project_members m \
-         JOIN projects p ON p.id = m.project_id WHERE {} ORDER BY m.person_id, p.id",
+         JOIN projects p ON p.id = m.project_id AND p.deleted_at_ms IS NULL WHERE {} ORDER BY m.person_id, p.id",
         only_if(only, "m.person_id")
     );
     let mut projects = roles(job, &sql, only)?.into_iter().peekable();

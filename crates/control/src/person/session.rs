@@ -92,12 +92,7 @@ impl Acting<'_> {
     /// [`PeopleError::NotOneself`].
     pub fn sessions(&self, person: PersonId) -> Result<Vec<Session>, PeopleError> {
         self.require_self(person)?;
-        self.read(|job| {
-            let mut sessions = sessions(job, "person_id = ?1", [person.0])?;
-            sessions.retain(|session| is_alive(session, job.now_ms));
-            sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen_ms));
-            Ok(sessions)
-        })
+        self.read(|job| all(job, person))
     }
 
     /// Ends a person's sessions, all but `keep`. Says how many.
@@ -114,6 +109,14 @@ impl Acting<'_> {
             Ok(ended)
         })
     }
+}
+
+/// A person's sessions that have not ended.
+pub(super) fn all(job: &Job<'_>, person: PersonId) -> Result<Vec<Session>, PeopleError> {
+    let mut sessions = sessions(job, "person_id = ?1", [person.0])?;
+    sessions.retain(|session| is_alive(session, job.now_ms));
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen_ms));
+    Ok(sessions)
 }
 
 fn is_alive(session: &Session, now_ms: u64) -> bool {

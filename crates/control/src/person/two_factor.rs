@@ -58,14 +58,7 @@ impl Acting<'_> {
     /// [`PeopleError::NotOneself`].
     pub fn two_factor(&self, id: PersonId) -> Result<TwoFactor, PeopleError> {
         self.require_self(id)?;
-        self.read(|job| {
-            person(job, id)?;
-            let sql = "SELECT confirmed_at_ms FROM two_factor WHERE person_id = ?1";
-            let since_ms = job.row(sql, [id.0], |row| row.get::<_, Option<u64>>(0))?.flatten();
-            let sql = "SELECT count(*) FROM recovery_codes WHERE person_id = ?1";
-            let recovery_codes = job.row(sql, [id.0], |row| row.get(0))?.unwrap_or_default();
-            Ok(TwoFactor { since_ms, recovery_codes })
-        })
+        self.read(|job| shown(job, id))
     }
 
     /// Makes a secret for the person's authenticator. Nothing changes until [`Acting::confirm_two_factor`].
@@ -147,6 +140,15 @@ impl Acting<'_> {
             Ok(job.audit("person.two_factor_off", &subject(id), "")?)
         })
     }
+}
+
+pub(super) fn shown(job: &Job<'_>, id: PersonId) -> Result<TwoFactor, PeopleError> {
+    person(job, id)?;
+    let sql = "SELECT confirmed_at_ms FROM two_factor WHERE person_id = ?1";
+    let since_ms = job.row(sql, [id.0], |row| row.get::<_, Option<u64>>(0))?.flatten();
+    let sql = "SELECT count(*) FROM recovery_codes WHERE person_id = ?1";
+    let recovery_codes = job.row(sql, [id.0], |row| row.get(0))?.unwrap_or_default();
+    Ok(TwoFactor { since_ms, recovery_codes })
 }
 
 /// Is a code asked for when this person signs in?

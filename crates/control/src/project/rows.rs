@@ -4,10 +4,10 @@
 use std::fmt;
 
 use forebay_record::ProjectId;
-use forebay_route::IdMerge;
+use forebay_route::{ClientAddress, IdMerge};
 use rusqlite::params;
 
-use super::{CreatedProject, NewProject, ProjectInfo, TokenInfo};
+use super::{CreatedProject, DeletedProject, FormerInfo, NewProject, ProjectInfo, TokenInfo};
 use crate::{
     ProjectError, StoreError,
     control::{Changed, Job, only_if},
@@ -18,7 +18,7 @@ use crate::{
 /// A credential kept as a digest and sealed: its columns, and its name for people.
 #[derive(Clone, Copy)]
 pub(crate) struct Sealed {
-    column: &'static str,
+    pub(super) column: &'static str,
     what: &'static str,
 }
 
@@ -30,7 +30,11 @@ pub(crate) fn forebay_id(id: u64) -> Result<ProjectId, ProjectError> {
     rules::project_id(id).ok_or(ProjectError::IdInvalid { id })
 }
 
-pub(super) fn create(job: &Job<'_>, new: &NewProject) -> Result<CreatedProject, ProjectError> {
+pub(super) fn create(
+    job: &Job<'_>,
+    organisation: u64,
+    new: &NewProject,
+) -> Result<CreatedProject, ProjectError> {
     let or_new = |given: &Option<String>| given.clone().map_or_else(new_credential, Ok);
     let created = CreatedProject {
         id: new.id.map_or_else(|| free_id(job), Ok)?,
@@ -39,7 +43,7 @@ pub(super) fn create(job: &Job<'_>, new: &NewProject) -> Result<CreatedProject, 
         api_key: or_new(&new.api_key)?,
         api_secret: or_new(&new.api_secret)?,
     };
-    insert(job, &created, &new_uid()?, job.now_ms)?;
+    insert(job, organisation, &created, &new_uid()?, job.now_ms)?;
     if new.id_merge != IdMerge::default() {
         job.execute(
             "UPDATE projects SET id_merge = ?2 WHERE id = ?1",
@@ -54,6 +58,7 @@ pub(super) fn create(job: &Job<'_>, new: &NewProject) -> Result<CreatedProject, 
 /// Inserts a project with one token, after checking every rule so that the error can say which.
 pub(crate) fn insert(
     job: &Job<'_>,
+    organisation: u64,
     new: &CreatedProject,
     uid: &str,
     created_at_ms: u64,
@@ -72,7 +77,7 @@ pub(crate) fn insert(
         params![
             new.id,
             uid,
-            first_organisation(job)?,
+            organisation,
             new.name,
             key_mac,
             key_sealed,
@@ -115,7 +120,8 @@ pub(crate) fn set_credential(
     let (mac, sealed) = keep_credential(job, id, uid, which, plain)?;
     let column = which.column;
     let sql = format!(
-        "UPDATE projects SET {column}_mac = ?2, {column}_sealed = ?3, {column}_last_used_ms = NULL WHERE id = ?1"
+        "UPDATE projects SET {column}_mac = ?2, {column}_sealed = ?3, {column}_last_used_ms = NULL, {column}_uses = 0 \
+         WHERE id = ?1"
     );
     job.execute(&sql, params![id, mac, sealed])?;
     Ok(())
@@ -137,6 +143,15 @@ fn keep_credential(
     if let Some((owner, name)) = job.row(&sql, params![mac, id], |row| Ok((row.get(0)?, row.get(1)?)))? {
         return Err(ProjectError::CredentialTaken { what: which.what, id: forebay_id(owner)?, name });
     }
+    let sql = "SELECT p.id, p.name FROM former_credentials f JOIN projects p ON p.id = f.project_id \
+               WHERE f.mac = ?1 AND f.project_id <> ?2 AND f.ends_at_ms > ?3";
+    if let Some((owner, name)) =
+        job.row(sql, params![mac, id, job.now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
+    {
+        return Err(ProjectError::CredentialTaken { what: which.what, id: forebay_id(owner)?, name });
+    }
+    // Its own again.
+    job.execute("DELETE FROM former_credentials WHERE mac = ?1", [mac])?;
     let sealed = job.control.keyring.seal(&purpose(which, uid), plain.as_bytes())?;
     Ok((mac, sealed))
 }
@@ -166,6 +181,15 @@ pub(crate) fn update(job: &Job<'_>, old: &ProjectInfo, new: &ProjectInfo) -> Res
     if new.retention_days == Some(0) {
         return Err(ProjectError::RetentionInvalid);
     }
+    if !rules::timezone(&new.timezone) {
+        return Err(ProjectError::TimezoneUnknown { name: new.timezone.clone() });
+    }
+    if let Some(origin) = new.allowed_origins.iter().find(|origin| !rules::origin(origin)) {
+        return Err(ProjectError::OriginInvalid { origin: origin.clone() });
+    }
+    if new.allowed_origins.len() > rules::ORIGINS_MAX {
+        return Err(ProjectError::TooManyOrigins { max: rules::ORIGINS_MAX });
+    }
     let mut differences = Vec::new();
     let mut compare = |what: &str, old: &dyn fmt::Debug, new: &dyn fmt::Debug| {
         let (old, new) = (format!("{old:?}"), format!("{new:?}"));
@@ -175,16 +199,27 @@ pub(crate) fn update(job: &Job<'_>, old: &ProjectInfo, new: &ProjectInfo) -> Res
     };
     compare("name", &old.name, &new.name);
     compare("accepts_events", &old.accepts_events, &new.accepts_events);
-    compare("keeps_client_ip", &old.keeps_client_ip, &new.keeps_client_ip);
+    compare("client_address", &old.client_address, &new.client_address);
+    compare("allowed_origins", &old.allowed_origins, &new.allowed_origins);
+    compare("timezone", &old.timezone, &new.timezone);
     compare("id_merge", &old.id_merge, &new.id_merge);
     compare("retention_days", &old.retention_days, &new.retention_days);
     if differences.is_empty() {
         return Ok(false);
     }
     job.execute(
-        "UPDATE projects SET name = ?2, accepts_events = ?3, keeps_client_ip = ?4, id_merge = ?5, \
-         retention_days = ?6 WHERE id = ?1",
-        params![old.id, new.name, new.accepts_events, new.keeps_client_ip, new.id_merge, new.retention_days],
+        "UPDATE projects SET name = ?2, accepts_events = ?3, client_address = ?4, id_merge = ?5, \
+         retention_days = ?6, allowed_origins = ?7, timezone = ?8 WHERE id = ?1",
+        params![
+            old.id,
+            new.name,
+            new.accepts_events,
+            new.client_address,
+            new.id_merge,
+            new.retention_days,
+            new.allowed_origins.join("\n"),
+            new.timezone
+        ],
     )?;
     job.changed(Changed::Project, &old.id.to_string(), "project.changed", &differences.join(", "))?;
     Ok(true)
@@ -199,11 +234,12 @@ pub(crate) fn info(job: &Job<'_>, id: u64) -> Result<ProjectInfo, ProjectError> 
     found.ok_or(ProjectError::NotFound { id })
 }
 
-/// One project or all, by number.
+/// One project or all, by number; those deleted are none.
 pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>, StoreError> {
     let sql = format!(
-        "SELECT id, name, accepts_events, keeps_client_ip, id_merge, retention_days, created_at_ms, created_by, \
-         api_key_last_used_ms, api_secret_last_used_ms FROM projects WHERE {} ORDER BY id",
+        "SELECT id, name, accepts_events, client_address, id_merge, retention_days, created_at_ms, created_by, \
+         api_key_last_used_ms, api_secret_last_used_ms, organisation_id, allowed_origins, timezone, api_key_uses, \
+         api_secret_uses FROM projects WHERE {} AND deleted_at_ms IS NULL ORDER BY id",
         only_if(only, "id")
     );
     let mut projects = job.rows(&sql, [only], |row| {
@@ -213,17 +249,25 @@ pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>
             token: String::new(),
             tokens: Vec::new(),
             accepts_events: row.get(2)?,
-            keeps_client_ip: row.get(3)?,
+            client_address: ClientAddress::parse(&row.get::<_, String>(3)?)
+                .unwrap_or(ClientAddress::Drop)
+                .as_str(),
             id_merge: IdMerge::parse(&row.get::<_, String>(4)?).unwrap_or_default().as_str(),
             retention_days: row.get(5)?,
             created_at_ms: row.get(6)?,
             created_by: row.get(7)?,
             api_key_last_used_ms: row.get(8)?,
             api_secret_last_used_ms: row.get(9)?,
+            organisation: row.get(10)?,
+            allowed_origins: row.get::<_, String>(11)?.lines().map(str::to_owned).collect(),
+            timezone: row.get(12)?,
+            api_key_uses: row.get(13)?,
+            api_secret_uses: row.get(14)?,
+            former_credentials: Vec::new(),
         })
     })?;
     let sql = format!(
-        "SELECT project_id, token, created_at_ms, created_by, last_used_ms FROM tokens WHERE {} \
+        "SELECT project_id, token, created_at_ms, created_by, last_used_ms, events, ends_at_ms FROM tokens WHERE {} \
          ORDER BY project_id, position",
         only_if(only, "project_id")
     );
@@ -233,18 +277,59 @@ pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>
             created_at_ms: row.get(2)?,
             created_by: row.get(3)?,
             last_used_ms: row.get(4)?,
+            events: row.get(5)?,
+            ends_at_ms: row.get(6)?,
         };
         Ok((row.get::<_, u64>(0)?, token))
     })?;
-    // Both are in the order of projects.
-    let mut tokens = tokens.into_iter().peekable();
+    let sql = format!(
+        "SELECT project_id, kind, replaced_at_ms, ends_at_ms, last_used_ms, uses FROM former_credentials \
+         WHERE {} ORDER BY project_id, ends_at_ms DESC, kind",
+        only_if(only, "project_id")
+    );
+    let former = job.rows(&sql, [only], |row| {
+        let former = FormerInfo {
+            kind: row.get(1)?,
+            replaced_at_ms: row.get(2)?,
+            ends_at_ms: row.get(3)?,
+            last_used_ms: row.get(4)?,
+            uses: row.get(5)?,
+        };
+        Ok((row.get::<_, u64>(0)?, former))
+    })?;
+    // All three are in the order of projects; those of deleted ones are skipped.
+    let (mut tokens, mut former) = (tokens.into_iter().peekable(), former.into_iter().peekable());
     for project in &mut projects {
-        while let Some((_, token)) = tokens.next_if(|(of, _)| *of == project.id) {
-            project.tokens.push(token);
+        while let Some((of, token)) = tokens.next_if(|(of, _)| *of <= project.id) {
+            if of == project.id {
+                project.tokens.push(token);
+            }
         }
-        project.token = project.tokens.first().map(|first| first.token.clone()).unwrap_or_default();
+        while let Some((of, credential)) = former.next_if(|(of, _)| *of <= project.id) {
+            if of == project.id {
+                project.former_credentials.push(credential);
+            }
+        }
+        let stays = project.tokens.iter().find(|token| token.ends_at_ms.is_none());
+        project.token = stays.map(|token| token.token.clone()).unwrap_or_default();
     }
     Ok(projects)
+}
+
+/// The deleted projects of an organisation, by number.
+pub(super) fn deleted(job: &Job<'_>, organisation: u64) -> Result<Vec<DeletedProject>, StoreError> {
+    let sql = "SELECT id, name, deleted_at_ms, deleted_by FROM projects \
+               WHERE organisation_id = ?1 AND deleted_at_ms IS NOT NULL ORDER BY id";
+    job.rows(sql, [organisation], |row| {
+        let deleted_at_ms: u64 = row.get(2)?;
+        Ok(DeletedProject {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            deleted_at_ms,
+            deleted_by: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+            purged_at_ms: deleted_at_ms + super::acts::UNDELETE_MS,
+        })
+    })
 }
 
 /// A project's uid.

@@ -6,7 +6,7 @@ use crate::common::{NOW_MS, brought, open, options, store};
 use forebay_control::{ClosedBooks, Control, Keep, NewAccount, StatsFilter};
 use forebay_record::{Endpoint, LaneId, Position, ProjectId, Seq};
 use forebay_route::{
-    Counts, Credential, Kind, Ledger, LedgerLimits, Owner, Reason, Refusal, Row, Rule, UnknownToken,
+    Counts, Credential, Kind, Ledger, LedgerLimits, Owner, Reason, Refusal, Row, Rule, UnknownToken, Uses,
 };
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn row(minute: u64, owner: Owner, kind: Kind, events: u64, bytes: u64) -> Row {
 #[test]
 fn rows_of_one_minute_add_up_and_the_answer_balances() {
     let (dir, control) = store();
-    control.create_project(&brought(1, "t")).unwrap();
+    control.host().create_project(&brought(1, "t")).unwrap();
     let rows = [
         row(7, project(1), Kind::Received, 5, 50),
         row(7, project(1), Kind::Stored, 3, 30),
@@ -274,8 +274,8 @@ fn unknown_tokens_add_up_until_a_project_claims_them() {
         tokens.into_iter().map(|t| (t.token, t.events, t.first_seen_ms, t.last_seen_ms)).collect()
     };
     assert_eq!(listed(2), [(b"a".to_vec(), 6, 10, 20), (b"b".to_vec(), 5, 10, 10)]);
-    control.create_project(&brought(1, "a")).unwrap();
-    control.add_token(1, "b").unwrap();
+    control.host().create_project(&brought(1, "a")).unwrap();
+    control.host().add_token(1, "b").unwrap();
     control.record_unknown_tokens(&[seen(b"a", 9, 30)]).unwrap();
     assert_eq!(listed(10), [(b"\xff\0".to_vec(), 1, 10, 10)]);
 }
@@ -283,23 +283,32 @@ fn unknown_tokens_add_up_until_a_project_claims_them() {
 #[test]
 fn the_last_use_of_each_credential_is_shown() {
     let (_dir, control) = store();
-    control.create_project(&brought(1, "t")).unwrap();
-    let account = NewAccount { username: Some("etl".into()), projects: vec![1], ..NewAccount::default() };
-    control.create_service_account(&account).unwrap();
-    let id = ProjectId::new(1).unwrap();
+    control.host().create_project(&brought(1, "t")).unwrap();
+    let account = NewAccount {
+        username: Some("etl".into()),
+        secret: Some("etl-secret".into()),
+        projects: vec![1.into()],
+        ..NewAccount::default()
+    };
+    control.host().create_service_account(&account).unwrap();
+    let uses = |last_ms| Uses { count: 2, last_ms };
     control
-        .record_used(&[
-            (Credential::ApiKey(id), 11),
-            (Credential::ApiSecret(id), 12),
-            (Credential::ServiceAccount("etl".into()), 13),
-            (Credential::ServiceAccount("gone".into()), 14),
-        ])
+        .record_used(
+            &[
+                (Credential::ApiKey(control.mac(b"key-of-1")), uses(11)),
+                (Credential::ApiSecret(control.mac(b"secret-of-1")), uses(12)),
+                (Credential::ServiceAccount("etl".into(), control.mac(b"etl-secret")), uses(13)),
+                (Credential::ServiceAccount("gone".into(), control.mac(b"etl-secret")), uses(14)),
+            ],
+            &[],
+        )
         .unwrap();
     control.record_accounting(&[row(3, project(1), Kind::Received, 1, 1)], &[]).unwrap();
-    let shown = control.show_project(1).unwrap();
+    let shown = control.host().project(1).unwrap().project;
     assert_eq!((shown.api_key_last_used_ms, shown.api_secret_last_used_ms), (Some(11), Some(12)));
-    assert_eq!(shown.tokens[0].last_used_ms, Some(3 * MINUTE));
-    assert_eq!(control.list_service_accounts(None).unwrap()[0].last_used_ms, Some(13));
+    assert_eq!((shown.api_key_uses, shown.api_secret_uses), (2, 2));
+    assert_eq!((shown.tokens[0].last_used_ms, shown.tokens[0].events), (Some(3 * MINUTE), 1));
+    assert_eq!(control.host().list_service_accounts(None).unwrap()[0].last_used_ms, Some(13));
 }
 
 #[test]
@@ -320,7 +329,7 @@ fn a_job_that_fails_leaves_nothing_behind() {
 #[test]
 fn a_full_store_says_so_and_heals() {
     let (dir, control) = store();
-    control.create_project(&brought(1, "t")).unwrap();
+    control.host().create_project(&brought(1, "t")).unwrap();
     drop(control);
     // As full as a disk: SQLite may not add a page.
     let control = Control::open_with(dir.path(), options(NOW_MS)).unwrap();

@@ -84,8 +84,10 @@ pub(crate) fn proof(control: &Control, person: PersonId) -> PasswordProof {
 
 /// An organisation with an owner, an admin and a member, in this order, and a project of it.
 pub(crate) fn organisation(control: &Control) -> (u64, [PersonId; 3], u64) {
-    let project =
-        control.create_project(&NewProject { name: "shop".to_owned(), ..NewProject::default() }).unwrap();
+    let project = control
+        .host()
+        .create_project(&NewProject { name: "shop".to_owned(), ..NewProject::default() })
+        .unwrap();
     let people = ["owner", "admin", "member"].map(|name| enter(control, name));
     for (person, role) in people.into_iter().zip(["owner", "admin", "member"]) {
         control.host().set_organisation_role(1, person, role.parse().unwrap()).unwrap();

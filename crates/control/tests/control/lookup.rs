@@ -10,7 +10,7 @@ const TABLE: &str = "55b4fb2b-e8de-466c-930f-8b36640b9b5e";
 
 fn with_project() -> (tempfile::TempDir, Control, ProjectId) {
     let (dir, control) = store();
-    control.create_project(&brought(1001, "t")).unwrap();
+    control.host().create_project(&brought(1001, "t")).unwrap();
     (dir, control, ProjectId::new(1001).unwrap())
 }
 
@@ -136,7 +136,7 @@ fn files_long_out_of_use_are_removed() {
 #[test]
 fn tables_are_refused_that_break_a_rule_and_belong_to_one_project() {
     let (_dir, control, project) = with_project();
-    control.create_project(&brought(1002, "u")).unwrap();
+    control.host().create_project(&brought(1002, "u")).unwrap();
     let other = ProjectId::new(1002).unwrap();
     control.create_lookup_table(project, "Accounts", Some(TABLE)).unwrap();
     let chosen = control.create_lookup_table(project, "Chosen", None).unwrap().id;

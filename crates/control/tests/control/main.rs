@@ -1,12 +1,16 @@
 //! The store's promises, through its public face: one program, as linking SQLite takes longer than any test.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic there is a failed test")]
 
+mod audit;
 mod books;
 mod common;
+mod credentials;
 mod joining;
 mod lookup;
 mod opening;
 mod people;
+mod personal;
 mod projects;
+mod projects_of_people;
 mod signing_in;
 mod transfer;

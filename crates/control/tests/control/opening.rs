@@ -48,7 +48,7 @@ fn a_key_that_is_missing_open_short_or_wrong_is_refused() {
     ];
     for (spoil, expected) in cases {
         let (dir, control) = store();
-        control.create_project(&named("p")).unwrap();
+        control.host().create_project(&named("p")).unwrap();
         drop(control);
         let key = Keyring::path(dir.path());
         spoil(&key, &Keyring::path(other.0.path()));
@@ -81,10 +81,12 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         include_str!("../../src/schema/5_people.sql"),
         include_str!("../../src/schema/6_two_factor.sql"),
         include_str!("../../src/schema/7_invitations.sql"),
+        include_str!("../../src/schema/8_credentials.sql"),
+        include_str!("../../src/schema/9_personal.sql"),
     ];
     for version in 1..=migrations.len() {
         let (dir, control) = store();
-        control.create_project(&brought(7, "kept")).unwrap();
+        control.host().create_project(&brought(7, "kept")).unwrap();
         let before = control.snapshot().unwrap();
         drop(control);
         // As that version made it, with what was in it then.
@@ -95,9 +97,14 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         migrations[..version].iter().for_each(|sql| db.execute_batch(sql).unwrap());
         db.execute("ATTACH ?1 AS new", [new.to_str().unwrap()]).unwrap();
         for table in ["meta", "organisations", "projects", "tokens", "changes", "audit"] {
-            let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}')");
+            // What both have: the rest is as that version had it by default.
+            let sql = format!(
+                "SELECT group_concat(name) FROM pragma_table_info('{table}', 'main') \
+                 WHERE name IN (SELECT name FROM pragma_table_info('{table}', 'new'))"
+            );
             let columns: String = db.query_row(&sql, [], |row| row.get(0)).unwrap();
-            let sql = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
+            let sql =
+                format!("INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
             db.execute_batch(&sql).unwrap();
         }
         if version < 5 {
@@ -112,6 +119,7 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         control.rejects(None, 1).unwrap();
         control.counted().unwrap();
         control.list_lookup_tables(before.projects[0].id).unwrap();
+        assert_eq!(control.host().verify_audit(&[]).unwrap().damage, [], "from version {version}");
         assert_eq!(control.host().organisation(1).unwrap().members, [], "in the hands of the host");
     }
 }
@@ -123,7 +131,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     let error = Control::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("has version 99, this program knows versions up to 7"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows versions up to 9"), "{error}");
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }
@@ -140,16 +148,16 @@ fn a_file_that_is_no_store_is_called_damaged() {
 #[test]
 fn a_store_held_by_another_process_says_so_and_a_full_one_too() {
     let (dir, control) = store();
-    control.create_project(&brought(1, "t")).unwrap();
+    control.host().create_project(&brought(1, "t")).unwrap();
     drop(control);
     let quick =
         forebay_control::Options { busy_timeout: std::time::Duration::ZERO, ..crate::common::options(0) };
     let control = Control::open_with(dir.path(), quick).unwrap();
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = control.rename_project(1, "x").unwrap_err();
+    let error = control.host().rename_project(1, "x").unwrap_err();
     assert!(error.to_string().contains("is held by another process; try again"), "{error}");
     db.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(control.show_project(1).unwrap().name, "project 1");
-    control.rename_project(1, "x").unwrap();
+    assert_eq!(control.host().project(1).unwrap().project.name, "project 1");
+    control.host().rename_project(1, "x").unwrap();
 }

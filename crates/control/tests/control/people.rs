@@ -183,7 +183,7 @@ fn a_deleted_person_loses_everything_and_takes_nothing_along() {
         Err(PeopleError::SignInWrong)
     ));
     assert!(matches!(control.host().organisation(own.id), Err(PeopleError::OrganisationNotFound { .. })));
-    assert_eq!(control.show_project(project).unwrap().name, "shop", "projects stay");
+    assert_eq!(control.host().project(project).unwrap().project.name, "shop", "projects stay");
     // The address is free again, and is not the same person.
     assert_ne!(enter(&control, "owner"), owner);
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use crate::common::{NOW_MS, brought, named, open, options, store};
+use crate::common::{NOW_MS, brought, host_proof, named, open, options, store};
 use forebay_control::{
-    AccountError, Control, NewAccount, NewProject, Poll, ProjectChange, ProjectError, Snapshot,
+    AccountError, Control, Grace, NewAccount, NewProject, PeopleError, Poll, ProjectChange, ProjectError,
+    Snapshot,
 };
 use forebay_record::ProjectId;
-use forebay_route::{Change, IdMerge};
+use forebay_route::{Change, ClientAddress, IdMerge};
 
 fn id(id: u64) -> ProjectId {
     ProjectId::new(id).unwrap()
@@ -18,23 +19,23 @@ fn what_is_brought_along_is_taken_as_it_is() {
     let (_dir, control) = store();
     let tokens = ["Tok-3_With.Odd~Chars", "0123456789abcdef0123456789abcdef", "é", "a:b", &"x".repeat(256)];
     for (number, token) in (1..).zip(tokens) {
-        let created = control.create_project(&brought(number, token)).unwrap();
+        let created = control.host().create_project(&brought(number, token)).unwrap();
         assert_eq!((created.id, &*created.token), (number, token));
         assert_eq!(
             (created.api_key, created.api_secret),
             (format!("key-of-{number}"), format!("secret-of-{number}"))
         );
-        assert_eq!(control.show_project(number).unwrap().token, token);
+        assert_eq!(control.host().project(number).unwrap().project.token, token);
         assert_eq!(control.project_of_token(token).unwrap(), ProjectId::new(number));
     }
     let largest = (1 << 53) - 1;
-    assert_eq!(control.create_project(&brought(largest, "last")).unwrap().id, largest);
+    assert_eq!(control.host().create_project(&brought(largest, "last")).unwrap().id, largest);
 }
 
 #[test]
 fn what_is_left_out_is_chosen_and_is_never_the_same_twice() {
     let (_dir, control) = store();
-    let created: Vec<_> = (0..20).map(|_| control.create_project(&named("p")).unwrap()).collect();
+    let created: Vec<_> = (0..20).map(|_| control.host().create_project(&named("p")).unwrap()).collect();
     let mut seen = std::collections::HashSet::new();
     for project in &created {
         assert!((1_000_000..10_000_000).contains(&project.id));
@@ -48,7 +49,7 @@ fn what_is_left_out_is_chosen_and_is_never_the_same_twice() {
 #[test]
 fn what_breaks_a_rule_is_refused_with_value_and_remedy_and_changes_nothing() {
     let (_dir, control) = store();
-    control.create_project(&NewProject { name: "Shop".to_owned(), ..brought(5, "taken") }).unwrap();
+    control.host().create_project(&NewProject { name: "Shop".to_owned(), ..brought(5, "taken") }).unwrap();
     let new = |change: fn(&mut NewProject)| {
         let mut new = brought(6, "free");
         change(&mut new);
@@ -70,7 +71,7 @@ fn what_breaks_a_rule_is_refused_with_value_and_remedy_and_changes_nothing() {
     ];
     let before = control.snapshot().unwrap();
     for (new, expected) in cases {
-        let error = control.create_project(&new).unwrap_err().to_string();
+        let error = control.host().create_project(&new).unwrap_err().to_string();
         assert!(error.starts_with(expected) || error.contains(expected), "{error}\nwanted: {expected}");
         assert!(!error.contains("secret-of-5") && !error.contains("key-of-5"), "{error}");
     }
@@ -80,43 +81,66 @@ fn what_breaks_a_rule_is_refused_with_value_and_remedy_and_changes_nothing() {
 #[test]
 fn a_project_that_is_not_there_is_an_error_that_says_how_to_see_them() {
     let (_dir, control) = store();
+    let proof = host_proof(&control);
     let expected = "there is no project 9; `forebay project list` shows those there are";
     for error in [
-        control.show_project(9).unwrap_err(),
-        control.rename_project(9, "x").unwrap_err(),
-        control.disable_project(9).unwrap_err(),
-        control.reset_secret(9).unwrap_err(),
-        control.add_token(9, "x").unwrap_err(),
-        control.remove_token(9, "x").unwrap_err(),
+        control.host().project(9).unwrap_err(),
+        control.host().rename_project(9, "x").unwrap_err(),
+        control.host().disable_project(9).unwrap_err(),
+        control.host().reset_credentials(9, Grace::None, &proof).unwrap_err(),
+        control.host().add_token(9, "x").unwrap_err(),
+        control.host().remove_token(9, "x").unwrap_err(),
     ] {
         assert_eq!(error.to_string(), expected);
     }
     for number in [0, 1 << 53, u64::MAX] {
-        assert!(matches!(control.show_project(number), Err(ProjectError::NotFound { .. })), "{number}");
+        assert!(
+            matches!(control.host().project(number), Err(PeopleError::ProjectNotFound { .. })),
+            "{number}"
+        );
     }
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, PeopleError>, says: &str) {
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains(says), "{error}");
 }
 
 #[test]
 fn settings_change_one_by_one_and_the_audit_tells() {
     let (_dir, control) = store();
-    control.create_project(&brought(1, "t")).unwrap();
-    assert_eq!(control.rename_project(1, "New name").unwrap().name, "New name");
-    assert!(!control.disable_project(1).unwrap().accepts_events);
-    assert!(control.enable_project(1).unwrap().accepts_events);
+    control.host().create_project(&brought(1, "t")).unwrap();
+    assert_eq!(control.host().rename_project(1, "New name").unwrap().name, "New name");
+    assert!(!control.host().disable_project(1).unwrap().accepts_events);
+    assert!(control.host().enable_project(1).unwrap().accepts_events);
     let change = ProjectChange {
-        keeps_client_ip: Some(false),
+        client_address: Some(ClientAddress::Mask),
+        allowed_origins: Some(vec!["https://shop.example".to_owned()]),
+        timezone: Some("Europe/Berlin".to_owned()),
         id_merge: Some(IdMerge::Simplified),
         retention_days: Some(Some(30)),
         ..ProjectChange::default()
     };
-    let changed = control.change_project(1, &change).unwrap();
+    let changed = control.host().change_project(1, &change).unwrap();
     assert_eq!(
-        (changed.keeps_client_ip, changed.id_merge, changed.retention_days),
-        (false, "simplified", Some(30))
+        (changed.client_address, changed.id_merge, changed.retention_days),
+        ("mask", "simplified", Some(30))
     );
-    assert_eq!(control.show_project(1).unwrap(), changed);
+    assert_eq!(control.host().project(1).unwrap().project, changed);
     let nothing = ProjectChange { retention_days: Some(Some(0)), ..ProjectChange::default() };
-    assert!(matches!(control.change_project(1, &nothing), Err(ProjectError::RetentionInvalid)));
+    refused(control.host().change_project(1, &nothing), "a retention of 0 days keeps nothing");
+    for zone in ["", "Europe", "Europe/Atlantis", "../../etc/passwd"] {
+        let zone = ProjectChange { timezone: Some(zone.to_owned()), ..ProjectChange::default() };
+        refused(control.host().change_project(1, &zone), "there is no time zone");
+    }
+    for origin in ["shop.example", "https://", "https://shop.example/cart", "https://a b", "null", "*"] {
+        let origin =
+            ProjectChange { allowed_origins: Some(vec![origin.to_owned()]), ..ProjectChange::default() };
+        refused(
+            control.host().change_project(1, &origin),
+            "is no origin; one looks like https://example.com",
+        );
+    }
 
     let audit = control.audit_entries(100).unwrap();
     let told: Vec<_> =
@@ -132,7 +156,7 @@ fn settings_change_one_by_one_and_the_audit_tells() {
             (
                 "project.changed",
                 "1",
-                "keeps_client_ip true -> false, id_merge \"original\" -> \"simplified\", retention_days None -> Some(30)"
+                "client_address \"keep\" -> \"mask\", allowed_origins [] -> [\"https://shop.example\"], timezone \"UTC\" -> \"Europe/Berlin\", id_merge \"original\" -> \"simplified\", retention_days None -> Some(30)"
             ),
         ]
     );
@@ -140,29 +164,26 @@ fn settings_change_one_by_one_and_the_audit_tells() {
 }
 
 #[test]
-fn a_reset_secret_replaces_the_old_one() {
-    let (_dir, control) = store();
-    let created = control.create_project(&named("p")).unwrap();
-    let reset = control.reset_secret(created.id).unwrap();
-    assert_ne!(reset.api_secret, created.api_secret);
-    let settings = &control.snapshot().unwrap().projects[0];
-    assert_eq!(settings.api_secret_mac, Some(control.mac(reset.api_secret.as_bytes())));
-    assert_eq!(settings.api_key_mac, Some(control.mac(created.api_key.as_bytes())), "the key stays");
-    assert!(!format!("{created:?} {reset:?}").contains(&reset.api_secret), "not even in a debug line");
-}
-
-#[test]
 fn a_project_has_several_tokens_and_keeps_the_last() {
     let (_dir, control) = store();
-    control.create_project(&brought(1, "first")).unwrap();
-    control.create_project(&brought(2, "other")).unwrap();
-    let with_two = control.add_token(1, "second").unwrap();
-    assert_eq!(control.add_token(1, "second").unwrap(), with_two, "once is enough");
+    control.host().create_project(&brought(1, "first")).unwrap();
+    control.host().create_project(&brought(2, "other")).unwrap();
+    let with_two = control.host().add_token(1, "second").unwrap();
+    assert_eq!(control.host().add_token(1, "second").unwrap(), with_two, "once is enough");
     assert_eq!(with_two.tokens.iter().map(|token| &*token.token).collect::<Vec<_>>(), ["first", "second"]);
-    assert!(matches!(control.add_token(1, "other"), Err(ProjectError::TokenTaken { .. })));
-    assert!(matches!(control.remove_token(1, "other"), Err(ProjectError::TokenUnknown { .. })));
-    assert_eq!(control.remove_token(1, "first").unwrap().token, "second");
-    assert!(matches!(control.remove_token(1, "second"), Err(ProjectError::LastToken { .. })));
+    assert!(matches!(
+        control.host().add_token(1, "other"),
+        Err(PeopleError::Project(ProjectError::TokenTaken { .. }))
+    ));
+    assert!(matches!(
+        control.host().remove_token(1, "other"),
+        Err(PeopleError::Project(ProjectError::TokenUnknown { .. }))
+    ));
+    assert_eq!(control.host().remove_token(1, "first").unwrap().token, "second");
+    assert!(matches!(
+        control.host().remove_token(1, "second"),
+        Err(PeopleError::Project(ProjectError::LastToken { .. }))
+    ));
 }
 
 #[test]
@@ -171,30 +192,41 @@ fn the_first_start_makes_one_project_and_later_ones_none() {
     let first = control.ensure_first_project().unwrap().unwrap();
     assert_eq!(first.name, "default");
     assert_eq!(open(dir.path()).ensure_first_project().unwrap(), None);
-    assert_eq!(control.list_projects().unwrap().len(), 1);
+    assert_eq!(control.host().projects().unwrap().len(), 1);
 }
 
 #[test]
 fn service_accounts_are_created_listed_and_deleted() {
     let (_dir, control) = store();
     for number in 1..=3 {
-        control.create_project(&brought(number, &format!("t{number}"))).unwrap();
+        control.host().create_project(&brought(number, &format!("t{number}"))).unwrap();
     }
     let new = |username: &str, projects: &[u64]| NewAccount {
         username: Some(username.to_owned()),
         secret: Some("sa-Secret+/=1: x".to_owned()),
-        projects: projects.to_vec(),
+        projects: projects.iter().map(|&id| id.into()).collect(),
         expires_at_ms: Some(NOW_MS + 1),
+        organisation: None,
     };
-    let created =
-        control.create_service_account(&new("collector.1a2b3c.mp-service-account", &[3, 1, 3])).unwrap();
-    assert_eq!((&*created.secret, &*created.projects), ("sa-Secret+/=1: x", &[1, 3][..]));
-    let chosen =
-        control.create_service_account(&NewAccount { projects: vec![2], ..NewAccount::default() }).unwrap();
+    let created = control
+        .host()
+        .create_service_account(&new("collector.1a2b3c.mp-service-account", &[3, 1, 3]))
+        .unwrap();
+    assert_eq!((&*created.secret, &*created.projects), ("sa-Secret+/=1: x", &[1.into(), 3.into()][..]));
+    let chosen = control
+        .host()
+        .create_service_account(&NewAccount { projects: vec![2.into()], ..NewAccount::default() })
+        .unwrap();
     assert!(chosen.username.ends_with(".forebay-service-account") && chosen.secret.len() == 32);
 
     let names = |project| -> Vec<String> {
-        control.list_service_accounts(project).unwrap().into_iter().map(|account| account.username).collect()
+        control
+            .host()
+            .list_service_accounts(project)
+            .unwrap()
+            .into_iter()
+            .map(|account| account.username)
+            .collect()
     };
     assert_eq!(names(None), [&*created.username, &*chosen.username]);
     assert_eq!(names(Some(id(3))), [&*created.username]);
@@ -218,38 +250,39 @@ fn service_accounts_are_created_listed_and_deleted() {
         ),
     ];
     for (new, expected) in cases {
-        let error = control.create_service_account(&new).unwrap_err().to_string();
+        let error = control.host().create_service_account(&new).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    assert_eq!(control.list_service_accounts(None).unwrap().len(), 2, "nothing half made");
+    assert_eq!(control.host().list_service_accounts(None).unwrap().len(), 2, "nothing half made");
 
-    control.delete_service_account(&created.username).unwrap();
+    control.host().delete_service_account(&created.username).unwrap();
     assert_eq!(names(None), [chosen.username]);
-    let gone = control.delete_service_account(&created.username);
-    assert!(matches!(gone, Err(AccountError::NotFound { .. })));
+    let gone = control.host().delete_service_account(&created.username);
+    assert!(matches!(gone, Err(PeopleError::Account(AccountError::NotFound { .. }))));
 }
 
 #[test]
 fn a_running_server_sees_what_another_process_changes() {
     let (dir, server) = store();
-    server.create_project(&brought(1, "one")).unwrap();
+    server.host().create_project(&brought(1, "one")).unwrap();
     let (snapshot, mut watch) = server.watch().unwrap();
     assert_eq!(snapshot.projects.len(), 1);
     assert_eq!(watch.poll().unwrap(), Poll::Nothing);
 
     let cli = Control::open_existing_with(dir.path(), options(NOW_MS)).unwrap();
     let version = server.data_version().unwrap();
-    cli.create_project(&brought(2, "two")).unwrap();
+    cli.host().create_project(&brought(2, "two")).unwrap();
     assert_ne!(server.data_version().unwrap(), version);
-    cli.rename_project(1, "renamed").unwrap();
-    cli.rename_project(1, "renamed again").unwrap();
-    cli.create_service_account(&NewAccount {
-        projects: vec![2],
-        username: Some("etl".into()),
-        ..NewAccount::default()
-    })
-    .unwrap();
-    cli.delete_service_account("etl").unwrap();
+    cli.host().rename_project(1, "renamed").unwrap();
+    cli.host().rename_project(1, "renamed again").unwrap();
+    cli.host()
+        .create_service_account(&NewAccount {
+            projects: vec![2.into()],
+            username: Some("etl".into()),
+            ..NewAccount::default()
+        })
+        .unwrap();
+    cli.host().delete_service_account("etl").unwrap();
     let Poll::Changes(changes) = watch.poll().unwrap() else { panic!("changes") };
     let now = cli.snapshot().unwrap();
     assert_eq!(
@@ -263,7 +296,7 @@ fn a_running_server_sees_what_another_process_changes() {
     assert_eq!(&*now.projects[0].name, "renamed again");
     assert_eq!(watch.poll().unwrap(), Poll::Nothing);
 
-    server.disable_project(2).unwrap();
+    server.host().disable_project(2).unwrap();
     assert!(
         matches!(watch.poll().unwrap(), Poll::Changes(changes) if changes.len() == 1),
         "its own changes too"
@@ -275,15 +308,15 @@ fn a_running_server_sees_what_another_process_changes() {
 #[test]
 fn a_server_that_missed_too_much_reads_everything_again() {
     let (dir, server) = store();
-    server.create_project(&brought(1, "one")).unwrap();
+    server.host().create_project(&brought(1, "one")).unwrap();
     let (Snapshot { last_change, .. }, mut watch) = server.watch().unwrap();
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
-    server.rename_project(1, "b").unwrap();
-    server.rename_project(1, "c").unwrap();
+    server.host().rename_project(1, "b").unwrap();
+    server.host().rename_project(1, "c").unwrap();
     db.execute("DELETE FROM changes WHERE id <= ?1", [last_change + 1]).unwrap();
     let Poll::Everything(everything) = watch.poll().unwrap() else { panic!("everything") };
     assert_eq!(&*everything.projects[0].name, "c");
-    server.rename_project(1, "d").unwrap();
+    server.host().rename_project(1, "d").unwrap();
     assert!(matches!(watch.poll().unwrap(), Poll::Changes(_)));
 }
 
@@ -297,12 +330,12 @@ fn processes_that_open_and_change_at_once_wait_for_each_other() {
                 let control = open(dir);
                 for number in 0..5 {
                     let id = 1 + worker * 100 + number;
-                    control.create_project(&brought(id, &format!("t{id}"))).unwrap();
+                    control.host().create_project(&brought(id, &format!("t{id}"))).unwrap();
                 }
             });
         }
     });
-    assert_eq!(open(dir.path()).list_projects().unwrap().len(), 20);
+    assert_eq!(open(dir.path()).host().projects().unwrap().len(), 20);
 }
 
 #[test]
@@ -313,16 +346,16 @@ fn no_credential_stands_in_any_file_in_plain() {
         api_secret: Some("PLAIN-api-secret".to_owned()),
         ..named("p")
     };
-    let created = control.create_project(&new).unwrap();
+    let created = control.host().create_project(&new).unwrap();
     let account = NewAccount {
         username: Some("etl".to_owned()),
         secret: Some("PLAIN-account-secret".to_owned()),
-        projects: vec![created.id],
-        expires_at_ms: None,
+        projects: vec![created.id.into()],
+        ..NewAccount::default()
     };
-    control.create_service_account(&account).unwrap();
+    control.host().create_service_account(&account).unwrap();
     control.export(&[]).unwrap();
-    let reset = control.reset_secret(created.id).unwrap();
+    let reset = control.host().reset_credentials(created.id, Grace::Day, &host_proof(&control)).unwrap();
     let mut checked = 0;
     for file in ["control.db", "control.db-wal"] {
         let Ok(bytes) = fs::read(dir.path().join(file)) else { continue };

@@ -1,30 +1,41 @@
 //! Carrying a registry to another node.
 
-use crate::common::{NOW_MS, brought, named, store};
-use forebay_control::{Control, ImportReport, NewAccount, NewProject, ProjectChange, RegistryDocument};
-use forebay_route::IdMerge;
+use crate::common::{NOW_MS, brought, host_proof, named, store};
+use forebay_control::{
+    AccountProject, Control, Grace, ImportReport, NewAccount, NewProject, ProjectChange, ProjectRole,
+    RegistryDocument,
+};
+use forebay_route::{ClientAddress, IdMerge};
 
 /// A node with two projects, one of them with everything set, and two accounts.
 fn node() -> (tempfile::TempDir, Control) {
     let (dir, control) = store();
-    control.create_project(&NewProject { id_merge: IdMerge::Simplified, ..brought(11, "first") }).unwrap();
-    control.add_token(11, "second").unwrap();
+    control
+        .host()
+        .create_project(&NewProject { id_merge: IdMerge::Simplified, ..brought(11, "first") })
+        .unwrap();
+    control.host().add_token(11, "second").unwrap();
     let change = ProjectChange {
         accepts_events: Some(false),
-        keeps_client_ip: Some(false),
+        client_address: Some(ClientAddress::Mask),
+        timezone: Some("Asia/Tokyo".to_owned()),
         retention_days: Some(Some(9)),
         ..ProjectChange::default()
     };
-    control.change_project(11, &change).unwrap();
-    control.create_project(&brought(12, "other")).unwrap();
-    for (username, projects) in [("both", vec![11, 12]), ("one", vec![12])] {
+    control.host().change_project(11, &change).unwrap();
+    control.host().create_project(&brought(12, "other")).unwrap();
+    for (username, projects) in [
+        ("both", vec![11.into(), AccountProject { id: 12, role: ProjectRole::Analyst }]),
+        ("one", vec![12.into()]),
+    ] {
         let account = NewAccount {
             username: Some(username.to_owned()),
             secret: Some(format!("secret of {username}")),
             projects,
             expires_at_ms: Some(NOW_MS + 5),
+            organisation: None,
         };
-        control.create_service_account(&account).unwrap();
+        control.host().create_service_account(&account).unwrap();
     }
     (dir, control)
 }
@@ -70,15 +81,18 @@ fn a_second_import_changes_nothing_and_a_later_one_what_changed() {
     assert_eq!(to.import(&from.export(&[]).unwrap()).unwrap(), unchanged);
     assert_eq!(to.snapshot().unwrap(), before, "not even a number of a change");
 
-    from.rename_project(12, "renamed").unwrap();
-    let secret = from.reset_secret(11).unwrap().api_secret;
-    from.remove_token(11, "first").unwrap();
-    from.add_token(11, "third").unwrap();
+    from.host().rename_project(12, "renamed").unwrap();
+    let secret = from.host().reset_credentials(11, Grace::None, &host_proof(&from)).unwrap().api_secret;
+    from.host().remove_token(11, "first").unwrap();
+    from.host().add_token(11, "third").unwrap();
     let report = to.import(&from.export(&[]).unwrap()).unwrap();
     assert_eq!((report.projects_changed, report.service_accounts_unchanged), (2, 2));
-    let projects = to.list_projects().unwrap();
-    assert_eq!(projects[0].tokens.iter().map(|token| &*token.token).collect::<Vec<_>>(), ["second", "third"]);
-    assert_eq!(projects[1].name, "renamed");
+    let projects = to.host().projects().unwrap();
+    assert_eq!(
+        projects[0].project.tokens.iter().map(|token| &*token.token).collect::<Vec<_>>(),
+        ["second", "third"]
+    );
+    assert_eq!(projects[1].project.name, "renamed");
     assert_eq!(to.snapshot().unwrap().projects[0].api_secret_mac, Some(to.mac(secret.as_bytes())));
 }
 
@@ -117,7 +131,7 @@ fn what_does_not_fit_is_refused_whole() {
     ];
     for (spoil, expected) in cases {
         let (_other, to) = store();
-        to.create_project(&NewProject { name: "here".to_owned(), ..brought(5, "taken") }).unwrap();
+        to.host().create_project(&NewProject { name: "here".to_owned(), ..brought(5, "taken") }).unwrap();
         let before = to.snapshot().unwrap();
         let mut spoiled = document.clone();
         spoil(&mut spoiled);
@@ -139,9 +153,9 @@ fn a_document_written_by_hand_needs_only_id_name_and_tokens() {
         1,
         "its token tells that it is the same"
     );
-    let project = control.show_project(3).unwrap();
-    assert!(project.accepts_events && project.keeps_client_ip);
-    control.create_project(&named("another")).unwrap();
+    let project = control.host().project(3).unwrap().project;
+    assert!(project.accepts_events && project.client_address == "keep");
+    control.host().create_project(&named("another")).unwrap();
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Harness {
 
     pub(crate) fn create_project(&self, id: u64, token: &str, secret: &str, id_merge: &str) {
         self.control
+            .host()
             .create_project(&NewProject {
                 name: format!("project {id}"),
                 id: Some(id),
@@ -111,10 +112,11 @@ impl Harness {
 
     pub(crate) fn create_account(&self, username: &str, secret: &str, projects: &[u64]) {
         self.control
+            .host()
             .create_service_account(&NewAccount {
                 username: Some(username.to_owned()),
                 secret: Some(secret.to_owned()),
-                projects: projects.to_vec(),
+                projects: projects.iter().map(|&id| id.into()).collect(),
                 ..NewAccount::default()
             })
             .unwrap();

@@ -9,21 +9,18 @@ use loom::{
 };
 
 use super::explore;
-use crate::{Change, IdMerge, Ledger, LedgerLimits, Mac, Project, ProjectSettings, Registry, sync::wrong};
+use crate::{Change, Ledger, LedgerLimits, Mac, Project, ProjectSettings, Registry, sync::wrong};
 
 /// The `version`th settings of a project: what belongs to a version shows in every field.
 fn settings(id: u64, version: u8, tokens: &[&str]) -> ProjectSettings {
     ProjectSettings {
-        id: ProjectId::new(id).unwrap(),
         name: version.to_string().into(),
         tokens: tokens.iter().map(|token| Box::from(token.as_bytes())).collect(),
-        api_key_mac: None,
         api_secret_mac: Some(Mac([version; 32])),
         accepts_events: version.is_multiple_of(2),
-        keeps_client_ip: version.is_multiple_of(2),
-        id_merge: IdMerge::Original,
-        retention_days: None,
+
         created_at_ms: version.into(),
+        ..ProjectSettings::new(ProjectId::new(id).unwrap())
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use forebay_record::{LaneId, ProjectId};
 use forebay_route::{
-    Admission, AdmissionLimits, Change, IdMerge, Ledger, LedgerLimits, Permit, Project, ProjectSettings,
-    Registry, RoutePermit, ShedScope,
+    Admission, AdmissionLimits, Change, Ledger, LedgerLimits, Permit, Project, ProjectSettings, Registry,
+    RoutePermit, ShedScope,
 };
 use proptest::prelude::*;
 
@@ -20,16 +20,9 @@ fn projects() -> Vec<Arc<Project>> {
         .map(|number| {
             let id = ProjectId::new(number).unwrap();
             registry.apply(Change::Project(ProjectSettings {
-                id,
                 name: "p".into(),
                 tokens: vec![],
-                api_key_mac: None,
-                api_secret_mac: None,
-                accepts_events: true,
-                keeps_client_ip: true,
-                id_merge: IdMerge::Original,
-                retention_days: None,
-                created_at_ms: 0,
+                ..ProjectSettings::new(id)
             }));
             registry.project(id).unwrap()
         })

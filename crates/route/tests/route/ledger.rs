@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use forebay_record::{Endpoint, ProjectId};
 use forebay_route::{
-    Counts, Credential, HandedOver, Kind, Ledger, LedgerLimits, Owner, Reason, Received, Row, Rule,
+    Counts, Credential, HandedOver, Kind, Ledger, LedgerLimits, Mac, Owner, Reason, Received, Row, Rule, Uses,
 };
 use proptest::prelude::*;
 
@@ -198,12 +198,15 @@ fn unknown_tokens_are_drained_once_and_come_back_when_put_back() {
 #[test]
 fn the_last_use_of_a_credential_is_kept_until_drained() {
     let ledger = ledger();
-    let secret = Credential::ApiSecret(ProjectId::new(1).unwrap());
+    let secret = Credential::ApiSecret(Mac([1; 32]));
     ledger.used(secret.clone(), 5);
     ledger.used(secret.clone(), 9);
     ledger.used(secret.clone(), 7);
-    assert_eq!(ledger.drain_used(), [(secret, 9)]);
+    let used = ledger.drain_used();
+    assert_eq!(used, [(secret, Uses { count: 3, last_ms: 9 })]);
     assert_eq!(ledger.drain_used(), []);
+    ledger.put_back_used(used.clone());
+    assert_eq!(ledger.drain_used(), used);
 }
 
 #[test]

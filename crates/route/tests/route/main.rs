@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic there is a failed test")]
 
 mod admission;
+mod credentials;
 mod ledger;
 mod registry;

@@ -9,9 +9,7 @@ use std::{
 };
 
 use forebay_record::{LaneId, ProjectId};
-use forebay_route::{
-    Change, IdMerge, Ledger, LedgerLimits, Mac, Owner, ProjectSettings, Registry, ServiceAccount,
-};
+use forebay_route::{Change, Ledger, LedgerLimits, Mac, Owner, ProjectSettings, Registry, ServiceAccount};
 use proptest::prelude::*;
 
 fn id(id: u64) -> ProjectId {
@@ -25,16 +23,11 @@ fn registry() -> Registry {
 
 fn settings(number: u64, tokens: &[&str]) -> ProjectSettings {
     ProjectSettings {
-        id: id(number),
         name: format!("project {number}").into(),
         tokens: tokens.iter().map(|token| token.as_bytes().into()).collect(),
         api_key_mac: Some(mac(number)),
         api_secret_mac: Some(mac(1000 + number)),
-        accepts_events: true,
-        keeps_client_ip: true,
-        id_merge: IdMerge::Original,
-        retention_days: None,
-        created_at_ms: 0,
+        ..ProjectSettings::new(id(number))
     }
 }
 
@@ -111,6 +104,7 @@ fn an_account_accepts_its_own_secret_until_it_expires() {
     registry.apply(Change::ServiceAccount(ServiceAccount {
         username: "etl".into(),
         secret_mac: mac(5),
+        former_secret: None,
         projects: vec![id(9), id(3), id(9)],
         expires_at_ms: Some(100),
     }));

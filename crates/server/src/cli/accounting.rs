@@ -36,7 +36,7 @@ impl Stats {
         }
         let control = common.existing_control()?;
         for project in &self.projects {
-            control.show_project(project.as_u64())?;
+            control.host().project(project.as_u64())?;
         }
         let ms = |t: Option<Timestamp>| t.map(|t| u64::try_from(t.as_millisecond()).unwrap_or(0));
         let stats = control.stats(&StatsFilter {
@@ -192,7 +192,7 @@ impl Rejects {
         };
         let control = common.existing_control()?;
         if let Some(project) = self.project {
-            control.show_project(project.as_u64())?;
+            control.host().project(project.as_u64())?;
         }
         let rejects = control.rejects(owner, self.limit)?;
         let mut out = common.out();

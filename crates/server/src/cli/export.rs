@@ -142,7 +142,7 @@ fn only(projects: &[ProjectSettings]) -> Result<&ProjectSettings, Failure> {
 
 /// The registry's own words for a project that is none.
 fn show_missing(control: &forebay_control::Control, project: ProjectId) -> Done {
-    control.show_project(project.as_u64())?;
+    control.host().project(project.as_u64())?;
     Err(Failure::Failed(format!("project {project} was created this moment; try again")))
 }
 

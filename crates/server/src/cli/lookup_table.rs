@@ -36,12 +36,13 @@ impl LookupTable {
                 vec![control.create_lookup_table(project, &name, id.as_deref())?]
             }
             LookupTable::List { project: Some(project) } => {
-                control.show_project(project.as_u64())?;
+                control.host().project(project.as_u64())?;
                 control.list_lookup_tables(project)?
             }
             LookupTable::List { project: None } => {
                 let mut all = Vec::new();
-                for project in control.list_projects()?.iter().filter_map(|p| ProjectId::new(p.id)) {
+                for project in control.host().projects()?.iter().filter_map(|p| ProjectId::new(p.project.id))
+                {
                     all.extend(control.list_lookup_tables(project)?);
                 }
                 all

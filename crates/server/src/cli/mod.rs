@@ -5,10 +5,12 @@
 //! with which value, and what to do.
 
 mod accounting;
+mod audit;
 mod bench;
 mod bench_http;
 mod cat;
 mod export;
+mod gdpr_token;
 mod health;
 mod log;
 mod log_stats;
@@ -75,6 +77,12 @@ enum Command {
     /// Give a locked-out organisation an owner, or the first person a link to set up by
     #[command(subcommand)]
     Owner(organisation::Owner),
+    /// Show, make and end people's tokens for retrieving and erasing end users' data
+    #[command(subcommand)]
+    GdprToken(gdpr_token::GdprToken),
+    /// Read the record of who did what, and check that nobody tampered with it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Create and list lookup tables
     #[command(subcommand)]
     LookupTable(lookup_table::LookupTable),
@@ -159,6 +167,8 @@ impl Cli {
             Command::Person(person) => person.run(common),
             Command::Organisation(organisation) => organisation.run(common),
             Command::Owner(owner) => owner.run(common),
+            Command::GdprToken(token) => token.run(common),
+            Command::Audit(audit) => audit.run(common),
             Command::LookupTable(table) => table.run(common),
             Command::Log(log) => log.run(common),
             Command::Export(export) => export.run(common),

@@ -215,7 +215,10 @@ impl Owner {
                     out.value(&made)?;
                 } else {
                     out.line(&format!("code    {}", made.code))?;
-                    out.line(&format!("open    /setup?code={} on this server, in a browser", made.code))?;
+                    out.line(&format!(
+                        "open    /console/setup?code={} on this server, in a browser",
+                        made.code
+                    ))?;
                     out.line(&format!(
                         "ends    {} UTC, or when another is printed",
                         out::time(made.expires_at_ms)
@@ -242,7 +245,7 @@ impl Invite {
         let Invited { invitation, code } = invited;
         out.line(&format!("invited {} to {}", invitation.email, invitation.organisation_name))?;
         out.line(&format!("code    {code}   (shown this once: pass it on to them alone)"))?;
-        out.line(&format!("open    /invitation?code={code} on this server, in a browser"))?;
+        out.line(&format!("open    /console/invitation?code={code} on this server, in a browser"))?;
         out.line(&format!("ends    {} UTC", out::time(invitation.expires_at_ms)))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Common, Done, out};
 use clap::Subcommand;
-use forebay_control::NewAccount;
+use forebay_control::{Account, AccountProject, CreatedAccount, Grace, NewAccount, NoRole};
 use forebay_record::ProjectId;
 use jiff::Timestamp;
 use serde_json::json;
@@ -17,6 +17,37 @@ pub(crate) enum ServiceAccount {
         /// Only those that may use this project
         #[arg(long, value_name = "ID")]
         project: Option<ProjectId>,
+    },
+    /// Let an account use another project, or in another role
+    AddToProject {
+        /// The account's name
+        username: String,
+        /// The project, and the role there if it is not admin: ID or ID=ROLE
+        #[arg(value_name = "ID[=ROLE]", value_parser = account_project)]
+        project: AccountProject,
+    },
+    /// Let an account use a project no longer
+    RemoveFromProject {
+        /// The account's name
+        username: String,
+        /// The project's number
+        project: u64,
+    },
+    /// Set when an account stops working
+    Expire {
+        /// The account's name
+        username: String,
+        /// When, for example 2027-01-31T00:00:00Z [default: never]
+        #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
+        at: Option<Timestamp>,
+    },
+    /// Give an account another secret, shown this once; the one before stops working, at once or after a time
+    Rotate {
+        /// The account's name
+        username: String,
+        /// How long the one before is taken too: 0, 1h, 24h or 7d
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        grace: Grace,
     },
     /// Delete an account; it stops working at once
     Delete {
@@ -33,12 +64,24 @@ pub(crate) struct Create {
     /// The secret; left out, one is chosen
     #[arg(long)]
     secret: Option<String>,
-    /// A project it may use; may be repeated
-    #[arg(long = "project", value_name = "ID", required = true)]
-    projects: Vec<u64>,
+    /// A project it may use, and its role there if it is not admin; may be repeated
+    #[arg(long = "project", value_name = "ID[=ROLE]", required = true, value_parser = account_project)]
+    projects: Vec<AccountProject>,
+    /// The organisation it belongs to [default: the only one there is]
+    #[arg(long, value_name = "ID")]
+    organisation: Option<u64>,
     /// When it stops working, for example 2027-01-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     expires: Option<Timestamp>,
+}
+
+fn account_project(text: &str) -> Result<AccountProject, String> {
+    let (id, role) = text.split_once('=').map_or((text, None), |(id, role)| (id, Some(role)));
+    let id = id.parse().map_err(|_| format!("{id:?} is no project's number"))?;
+    match role {
+        None => Ok(AccountProject::from(id)),
+        Some(role) => Ok(AccountProject { id, role: role.parse().map_err(|e: NoRole| e.to_string())? }),
+    }
 }
 
 impl ServiceAccount {
@@ -50,46 +93,33 @@ impl ServiceAccount {
                     username: create.username,
                     secret: create.secret,
                     projects: create.projects,
-                    // A time before the epoch is as expired as one at it.
-                    expires_at_ms: create.expires.map(|t| u64::try_from(t.as_millisecond()).unwrap_or(0)),
+                    expires_at_ms: create.expires.map(ms),
+                    organisation: create.organisation,
                 };
-                let created = common.existing_control()?.create_service_account(&new)?;
-                if out.json {
-                    out.value(&created)?;
-                } else {
-                    out.line(&format!("user name  {}", created.username))?;
-                    out.line(&format!("secret     {}   (shown this once)", created.secret))?;
-                    out.line(&format!("projects   {}", list(&created.projects)))?;
-                }
+                show_secret(&mut out, &common.existing_control()?.host().create_service_account(&new)?)?;
+            }
+            ServiceAccount::Rotate { username, grace } => {
+                let control = common.existing_control()?;
+                show_secret(&mut out, &control.host().rotate_service_account(&username, grace)?)?;
+            }
+            ServiceAccount::AddToProject { username, project } => {
+                let control = common.existing_control()?;
+                show(&mut out, &[control.host().add_account_to_project(&username, project)?])?;
+            }
+            ServiceAccount::RemoveFromProject { username, project } => {
+                let control = common.existing_control()?;
+                show(&mut out, &[control.host().remove_account_from_project(&username, project)?])?;
+            }
+            ServiceAccount::Expire { username, at } => {
+                let control = common.existing_control()?;
+                show(&mut out, &[control.host().set_account_expiry(&username, at.map(ms))?])?;
             }
             ServiceAccount::List { project } => {
                 let control = common.existing_control()?;
-                if let Some(project) = project {
-                    control.show_project(project.as_u64())?;
-                }
-                let accounts = control.list_service_accounts(project)?;
-                if out.json {
-                    for account in &accounts {
-                        out.value(account)?;
-                    }
-                } else {
-                    let rows: Vec<_> = accounts
-                        .iter()
-                        .map(|a| {
-                            let or_never = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), out::time);
-                            [
-                                a.username.clone(),
-                                list(&a.projects),
-                                or_never(a.expires_at_ms),
-                                or_never(a.last_used_ms),
-                            ]
-                        })
-                        .collect();
-                    out.table(["USER NAME", "PROJECTS", "EXPIRES (UTC)", "LAST USED (UTC)"], &rows)?;
-                }
+                show(&mut out, &control.host().list_service_accounts(project)?)?;
             }
             ServiceAccount::Delete { username } => {
-                common.existing_control()?.delete_service_account(&username)?;
+                common.existing_control()?.host().delete_service_account(&username)?;
                 if out.json {
                     out.value(&json!({ "deleted": username }))?;
                 } else {
@@ -101,6 +131,47 @@ impl ServiceAccount {
     }
 }
 
-fn list(projects: &[u64]) -> String {
-    projects.iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
+/// A time before the epoch is as expired as one at it.
+fn ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
+
+fn show_secret(out: &mut out::Out, created: &CreatedAccount) -> Done {
+    if out.json {
+        return out.value(created);
+    }
+    out.line(&format!("user name  {}", created.username))?;
+    out.line(&format!("secret     {}   (shown this once)", created.secret))?;
+    if let Some(end) = created.former_ends_at_ms {
+        out.line(&format!("           until {} UTC the one before is taken too", out::time(end)))?;
+    }
+    out.line(&format!("projects   {}", list(&created.projects)))
+}
+
+fn show(out: &mut out::Out, accounts: &[Account]) -> Done {
+    if out.json {
+        return accounts.iter().try_for_each(|account| out.value(account));
+    }
+    let or_never = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), out::time);
+    let rows: Vec<_> = accounts
+        .iter()
+        .map(|a| {
+            let former = a.former_ends_at_ms.map(|end| {
+                let last = or_never(a.former_last_used_ms);
+                format!("until {}, used {} times, last {last}", out::time(end), a.former_uses)
+            });
+            [
+                a.username.clone(),
+                list(&a.projects),
+                or_never(a.expires_at_ms),
+                or_never(a.last_used_ms),
+                former.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    out.table(["USER NAME", "PROJECTS", "EXPIRES (UTC)", "LAST USED (UTC)", "SECRET BEFORE"], &rows)
+}
+
+fn list(projects: &[AccountProject]) -> String {
+    projects.iter().map(|project| format!("{} ({})", project.id, project.role)).collect::<Vec<_>>().join(" ")
 }

@@ -36,7 +36,7 @@ pub fn v1(change: impl FnOnce(&mut Image)) -> TempDir {
             token: Some(format!("tok-{id}")),
             ..NewProject::default()
         };
-        control.create_project(&new).expect("a project");
+        control.host().create_project(&new).expect("a project");
     }
     dir
 }

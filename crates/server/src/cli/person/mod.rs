@@ -1,5 +1,7 @@
 //! `forebay person`: the people who may sign in, as whoever may run commands on the host sees and changes them.
 
+mod personal;
+
 use super::{Common, Done, Failure, out};
 use clap::Subcommand;
 use forebay_control::{
@@ -39,6 +41,21 @@ pub(crate) enum Person {
     EndTwoFactor {
         /// Their e-mail address
         email: String,
+    },
+    /// Show what a person set for themselves, or change it
+    Preferences(personal::Preferences),
+    /// Print everything that is held about a person, as JSON
+    Data {
+        /// Their e-mail address
+        email: String,
+    },
+    /// Erase what is held about a person besides their account, which goes on
+    EraseData {
+        /// Their e-mail address
+        email: String,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete a person at once and for good; projects and events stay
     Delete(Delete),
@@ -92,6 +109,9 @@ pub(crate) struct Delete {
     /// Who becomes an owner of an organisation that would have none left, such as 1=zoe@example.com; may be repeated
     #[arg(long = "hand-over", value_name = "ORGANISATION=EMAIL", value_parser = hand_over)]
     hand_overs: Vec<(u64, String)>,
+    /// Only say what they would lose, and what stays
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn hand_over(text: &str) -> Result<(u64, String), String> {
@@ -161,6 +181,10 @@ impl Person {
                 let text = format!("{} signs in by password alone", person.email);
                 tell(&mut out, &json!({ "id": person.id, "two_factor": false }), &text)?;
             }
+            Person::Preferences(preferences) => return preferences.run(common),
+            Person::Data { email } => return personal::data(common, &email),
+            Person::EraseData { email, dry_run } => return personal::erase(common, &email, dry_run),
+            Person::Delete(delete) if delete.dry_run => return personal::losses(common, &delete.email),
             Person::Delete(delete) => {
                 let control = common.existing_control()?;
                 let host = control.host();

@@ -1,15 +1,18 @@
-//! Service accounts: machines that read, import and replace lookup tables.
+//! Service accounts: machines that read, import and replace lookup tables. Each belongs to one organisation, and has a
+//! role in each of the projects it may use.
+
+mod acts;
 
 use std::fmt;
 
-use forebay_record::ProjectId;
 use rusqlite::params;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountError, Control, StoreError,
+    AccountError, ProjectRole, StoreError,
+    actor::role,
     control::{Changed, Job},
-    keyring::{hex, new_credential, random, sha256},
+    keyring::{hex, random},
     project, rules,
 };
 
@@ -20,23 +23,44 @@ pub struct NewAccount {
     pub username: Option<String>,
     /// Its secret, where one is brought along.
     pub secret: Option<String>,
-    /// The projects it may use.
-    pub projects: Vec<u64>,
+    /// The projects it may use, and as what.
+    pub projects: Vec<AccountProject>,
     /// When it stops working, in milliseconds since the epoch.
     pub expires_at_ms: Option<u64>,
+    /// Whose it is to be; left out, the only organisation's there is.
+    pub organisation: Option<u64>,
 }
 
-/// A service account just created: the only time its secret is shown.
+/// A project that a service account may use, and what it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountProject {
+    /// The project's number.
+    pub id: u64,
+    /// What the account is there.
+    pub role: ProjectRole,
+}
+
+impl From<u64> for AccountProject {
+    /// As an admin: what every account was before it had a role.
+    fn from(id: u64) -> AccountProject {
+        AccountProject { id, role: ProjectRole::Admin }
+    }
+}
+
+/// A service account just created, or its secret just replaced: the only time it is shown.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct CreatedAccount {
     /// Its name.
     pub username: String,
     /// Its secret.
     pub secret: String,
-    /// The projects it may use.
-    pub projects: Vec<u64>,
+    /// The projects it may use, and as what.
+    pub projects: Vec<AccountProject>,
     /// When it stops working.
     pub expires_at_ms: Option<u64>,
+    /// Until when the secret before is taken too, if it was just replaced and is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_ends_at_ms: Option<u64>,
 }
 
 impl fmt::Debug for CreatedAccount {
@@ -50,78 +74,37 @@ impl fmt::Debug for CreatedAccount {
 pub struct Account {
     /// Its number.
     pub id: u64,
+    /// The organisation it belongs to.
+    pub organisation: u64,
     /// Its name.
     pub username: String,
-    /// The projects it may use.
-    pub projects: Vec<u64>,
+    /// The projects it may use, and as what.
+    pub projects: Vec<AccountProject>,
     /// When it stops working.
     pub expires_at_ms: Option<u64>,
     /// When it was created.
     pub created_at_ms: u64,
     /// By whom.
     pub created_by: String,
-    /// When it was last used.
+    /// When it was last used, by its present secret.
     pub last_used_ms: Option<u64>,
-}
-
-impl Control {
-    /// Creates a service account. Its secret is in the answer and shown never again.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub fn create_service_account(&self, new: &NewAccount) -> Result<CreatedAccount, AccountError> {
-        self.change(|job| {
-            let created = CreatedAccount {
-                username: new.username.clone().map_or_else(free_username, Ok)?,
-                secret: new.secret.clone().map_or_else(new_credential, Ok)?,
-                projects: sorted(&new.projects),
-                expires_at_ms: new.expires_at_ms,
-            };
-            if !rules::secret(&created.secret) {
-                return Err(AccountError::SecretInvalid { username: created.username });
-            }
-            if let Some(expires_at_ms) = created.expires_at_ms.filter(|&end| end <= job.now_ms) {
-                return Err(AccountError::Expired { username: created.username, expires_at_ms });
-            }
-            let digest = sha256(created.secret.as_bytes());
-            insert(job, &created.username, &digest, &created.projects, created.expires_at_ms)?;
-            Ok(created)
-        })
-    }
-
-    /// The service accounts, by name: all, or those that may use `project`.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub fn list_service_accounts(&self, project: Option<ProjectId>) -> Result<Vec<Account>, AccountError> {
-        self.read(|job| {
-            let mut accounts = accounts(job)?;
-            accounts.retain(|account| project.is_none_or(|id| account.projects.contains(&id.as_u64())));
-            Ok(accounts)
-        })
-    }
-
-    /// Deletes a service account: it stops working at once.
-    ///
-    /// # Errors
-    /// [`AccountError::NotFound`].
-    pub fn delete_service_account(&self, username: &str) -> Result<(), AccountError> {
-        self.change(|job| {
-            if job.execute("DELETE FROM service_accounts WHERE username = ?1", [username])? == 0 {
-                return Err(AccountError::NotFound { username: username.to_owned() });
-            }
-            job.changed(Changed::ServiceAccount, username, "service_account.deleted", "")?;
-            Ok(())
-        })
-    }
+    /// In how many requests.
+    pub uses: u64,
+    /// Until when the secret before the present one is, or was, taken too.
+    pub former_ends_at_ms: Option<u64>,
+    /// When that was last used.
+    pub former_last_used_ms: Option<u64>,
+    /// In how many requests, since it was replaced.
+    pub former_uses: u64,
 }
 
 /// Inserts an account that is recognised by the SHA-256 of its secret.
 pub(crate) fn insert(
     job: &Job<'_>,
+    organisation: u64,
     username: &str,
     secret_sha256: &[u8; 32],
-    projects: &[u64],
+    projects: &[AccountProject],
     expires_at_ms: Option<u64>,
 ) -> Result<(), AccountError> {
     let username_owned = || username.to_owned();
@@ -140,7 +123,7 @@ pub(crate) fn insert(
         "INSERT INTO service_accounts (organisation_id, username, secret_mac, secret_sha256_sealed, expires_at_ms, \
          created_at_ms, created_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
-            project::first_organisation(job)?,
+            organisation,
             username,
             keyring.mac_of_sha256(secret_sha256).0,
             keyring.seal(&purpose(username), secret_sha256)?,
@@ -151,20 +134,33 @@ pub(crate) fn insert(
     )?;
     let id = job.transaction.last_insert_rowid();
     grant(job, id, projects)?;
-    let detail = format!("projects {projects:?}, expires {expires_at_ms:?}");
+    let detail = format!("projects {}, expires {expires_at_ms:?}", listed(projects));
     job.changed(Changed::ServiceAccount, username, "service_account.created", &detail)?;
     Ok(())
 }
 
-/// Lets an account use `projects` too.
-pub(crate) fn grant(job: &Job<'_>, id: i64, projects: &[u64]) -> Result<(), AccountError> {
-    for &project in projects {
-        project::info(job, project)?;
-        let sql =
-            "INSERT OR IGNORE INTO service_account_projects (service_account_id, project_id) VALUES (?1, ?2)";
-        job.execute(sql, params![id, project])?;
+/// Lets an account use `projects`, in the roles given. They are of its organisation.
+pub(crate) fn grant(job: &Job<'_>, id: i64, projects: &[AccountProject]) -> Result<(), AccountError> {
+    let sql = "SELECT organisation_id FROM service_accounts WHERE id = ?1";
+    let organisation: Option<u64> = job.row(sql, [id], |row| row.get(0))?;
+    for grant in projects {
+        let found = project::info(job, grant.id)?;
+        if Some(found.organisation) != organisation {
+            return Err(AccountError::ProjectElsewhere {
+                project: grant.id,
+                organisation: found.organisation,
+            });
+        }
+        let sql = "INSERT INTO service_account_projects (service_account_id, project_id, role) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT DO UPDATE SET role = excluded.role";
+        job.execute(sql, params![id, grant.id, grant.role.as_str()])?;
     }
     Ok(())
+}
+
+/// Projects and roles as the audit has them.
+fn listed(projects: &[AccountProject]) -> String {
+    projects.iter().map(|project| format!("{} ({})", project.id, project.role)).collect::<Vec<_>>().join(" ")
 }
 
 /// The SHA-256 of an account's secret.
@@ -183,8 +179,8 @@ pub(crate) fn secret_sha256(job: &Job<'_>, username: &str) -> Result<[u8; 32], S
 /// All accounts, by name.
 pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
     let mut accounts = job.rows(
-        "SELECT id, username, expires_at_ms, created_at_ms, created_by, last_used_ms FROM service_accounts \
-         ORDER BY id",
+        "SELECT id, username, expires_at_ms, created_at_ms, created_by, last_used_ms, organisation_id, uses, \
+         former_ends_at_ms, former_last_used_ms, former_uses FROM service_accounts ORDER BY id",
         [],
         |row| {
             Ok(Account {
@@ -195,17 +191,23 @@ pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
                 created_at_ms: row.get(3)?,
                 created_by: row.get(4)?,
                 last_used_ms: row.get(5)?,
+                organisation: row.get(6)?,
+                uses: row.get(7)?,
+                former_ends_at_ms: row.get(8)?,
+                former_last_used_ms: row.get(9)?,
+                former_uses: row.get(10)?,
             })
         },
     )?;
-    let sql = "SELECT service_account_id, project_id FROM service_account_projects \
+    let sql = "SELECT service_account_id, project_id, role FROM service_account_projects \
                ORDER BY service_account_id, project_id";
-    let projects = job.rows(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get(1)?)))?;
+    let projects =
+        job.rows(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
     // Both are in the order of accounts' numbers.
     let mut projects = projects.into_iter().peekable();
     for account in &mut accounts {
-        while let Some((_, project)) = projects.next_if(|(of, _)| *of == account.id) {
-            account.projects.push(project);
+        while let Some((_, id, word)) = projects.next_if(|(of, ..)| *of == account.id) {
+            account.projects.push(AccountProject { id, role: role(job, &word)? });
         }
     }
     accounts.sort_by(|a, b| a.username.cmp(&b.username));
@@ -217,11 +219,11 @@ fn purpose(username: &str) -> String {
     format!("secret_sha256 of {username}")
 }
 
-fn sorted(projects: &[u64]) -> Vec<u64> {
-    let mut projects = projects.to_vec();
-    projects.sort_unstable();
-    projects.dedup();
-    projects
+/// In order of number, each once: the last one said counts.
+pub(crate) fn sorted(projects: &[AccountProject]) -> Vec<AccountProject> {
+    let each: std::collections::BTreeMap<_, _> =
+        projects.iter().map(|project| (project.id, *project)).collect();
+    each.into_values().collect()
 }
 
 fn free_username() -> Result<String, StoreError> {
