@@ -11,7 +11,7 @@ use rusqlite::params;
 use serde::Serialize;
 
 use crate::{
-    Acting, OrganisationRole, PeopleError, PersonId, ProjectRole, StoreError,
+    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, ProjectRole, StoreError,
     actor::{Actor, organisation_role, role},
     control::Job,
     person::{lapse_gdpr_tokens, person, subject},
@@ -123,6 +123,23 @@ impl Acting<'_> {
                 job.audit("organisation.changed", &id.to_string(), &detail)?;
             }
             Ok(organisation(job, id, role)?)
+        })
+    }
+
+    /// Deletes an organisation that nothing is left in: an owner's. Who belongs to it, belongs to it no longer; projects,
+    /// deleted ones too until they are gone for good, and service accounts are in the way.
+    ///
+    /// # Errors
+    /// [`PeopleError::OrganisationInUse`].
+    pub fn delete_organisation(&self, id: u64, proof: &PasswordProof) -> Result<(), PeopleError> {
+        self.check_proof(proof)?;
+        self.change(|job| {
+            self.require(job, id, OrganisationRole::Owner)?;
+            if owns_something(job, id)? {
+                return Err(PeopleError::OrganisationInUse { id });
+            }
+            job.execute("DELETE FROM organisations WHERE id = ?1", [id])?;
+            Ok(job.audit("organisation.deleted", &id.to_string(), "nothing was left in it")?)
         })
     }
 
@@ -270,6 +287,13 @@ impl Acting<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Has it projects or service accounts?
+pub(crate) fn owns_something(job: &Job<'_>, organisation: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM projects WHERE organisation_id = ?1) \
+               OR EXISTS (SELECT 1 FROM service_accounts WHERE organisation_id = ?1)";
+    Ok(job.row(sql, [organisation], |_| Ok(()))?.is_some())
 }
 
 /// Demands that an organisation has another owner than `who`.

@@ -132,6 +132,11 @@ pub enum PeopleError {
         /// Those there are.
         organisations: Vec<u64>,
     },
+    /// The organisation still has projects or service accounts.
+    OrganisationInUse {
+        /// Which.
+        id: u64,
+    },
     /// Nobody who is not an owner or admin of some project has a GDPR token.
     NoProjectToErase,
     /// Something about a project is in the way.
@@ -251,6 +256,11 @@ impl fmt::Display for PeopleError {
                 let ids: Vec<_> = organisations.iter().map(u64::to_string).collect();
                 write!(f, "say which organisation is meant: {}", ids.join(", "))
             }
+            PeopleError::OrganisationInUse { id } => write!(
+                f,
+                "organisation {id} still has projects or service accounts; hand those on or delete them first (a deleted \
+                 project is gone for good after thirty days)"
+            ),
             PeopleError::NoProjectToErase => {
                 f.write_str("a GDPR token is for owners and admins of a project; ask one, or for the role")
             }

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::{Person, person, subject};
 use crate::{
     Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, actor::organisation_role, control::Job,
+    organisation::owns_something,
 };
 
 /// Who becomes an owner in the stead of a person who is deleted.
@@ -89,10 +90,4 @@ fn leave(job: &Job<'_>, leaving: &Person, organisation: u64, name: &str) -> Resu
     let sql = "DELETE FROM organisation_members WHERE organisation_id = ?1 AND person_id = ?2";
     job.execute(sql, params![organisation, leaving.id.0])?;
     Ok(())
-}
-
-pub(super) fn owns_something(job: &Job<'_>, organisation: u64) -> Result<bool, PeopleError> {
-    let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM projects WHERE organisation_id = ?1) \
-               OR EXISTS (SELECT 1 FROM service_accounts WHERE organisation_id = ?1)";
-    Ok(job.row(sql, [organisation], |_| Ok(()))?.is_some())
 }

@@ -96,7 +96,7 @@ impl Acting<'_> {
                 let outcome = match membership.role {
                     OrganisationRole::Owner if !has_owner && !others.is_empty() => Outcome::NeedsOwner,
                     OrganisationRole::Owner
-                        if !has_owner && super::delete::owns_something(job, membership.id)? =>
+                        if !has_owner && crate::organisation::owns_something(job, membership.id)? =>
                     {
                         Outcome::NeedsMember
                     }

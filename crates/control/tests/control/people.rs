@@ -189,6 +189,30 @@ fn a_deleted_person_loses_everything_and_takes_nothing_along() {
 }
 
 #[test]
+fn an_organisation_is_deleted_by_an_owner_once_nothing_is_left_in_it() {
+    let (_dir, control) = store();
+    let (id, [owner, admin, _], project) = organisation(&control);
+    let host = host_proof(&control);
+    let error = control.acting(admin).delete_organisation(id, &host).unwrap_err();
+    assert!(matches!(error, PeopleError::PasswordNeeded), "{error}");
+    let in_use =
+        |error: PeopleError| assert!(matches!(error, PeopleError::OrganisationInUse { .. }), "{error}");
+    in_use(control.host().delete_organisation(id, &host).unwrap_err());
+    control.host().delete_project(project, &host).unwrap();
+    in_use(control.host().delete_organisation(id, &host).unwrap_err());
+    let other = control.acting(owner).create_organisation("other", None).unwrap().id;
+    control.host().set_organisation_role(other, admin, OrganisationRole::Admin).unwrap();
+    for person in [owner, admin] {
+        control.host().set_password(person, PASSWORD, None, &host).unwrap();
+    }
+    let error = control.acting(admin).delete_organisation(other, &proof(&control, admin)).unwrap_err();
+    assert!(matches!(error, PeopleError::Denied { .. }), "{error}");
+    control.acting(owner).delete_organisation(other, &proof(&control, owner)).unwrap();
+    assert!(matches!(control.host().organisation(other), Err(PeopleError::OrganisationNotFound { .. })));
+    assert_eq!(control.host().person(admin).unwrap().organisations.len(), 1);
+}
+
+#[test]
 fn a_person_changes_what_is_theirs() {
     let (_dir, control) = store();
     let zoe = enter_with_password(&control, "zoe");

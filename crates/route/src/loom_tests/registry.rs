@@ -18,7 +18,7 @@ fn settings(id: u64, version: u8, tokens: &[&str]) -> ProjectSettings {
         tokens: tokens.iter().map(|token| Box::from(token.as_bytes())).collect(),
         api_secret_mac: Some(Mac([version; 32])),
         accepts_events: version.is_multiple_of(2),
-
+        retention_days: Some(version.into()),
         created_at_ms: version.into(),
         ..ProjectSettings::new(ProjectId::new(id).unwrap())
     }
@@ -28,6 +28,7 @@ fn version(project: &Project) -> u64 {
     let version = project.settings.created_at_ms;
     assert_eq!(*project.settings.name, *version.to_string(), "a half of each version");
     assert_eq!(project.accepts_events, version % 2 == 0, "a half of each version");
+    assert_eq!(project.settings.retention_days.map(u64::from), Some(version), "a half of each version");
     version
 }
 

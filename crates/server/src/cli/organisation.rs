@@ -35,6 +35,11 @@ pub(crate) enum Organisation {
         /// The new name
         name: String,
     },
+    /// Delete an organisation that has no project and no service account
+    Delete {
+        /// Its number
+        id: u64,
+    },
     /// Require a second factor of everybody who does something in an organisation
     RequireTwoFactor {
         /// Its number
@@ -156,6 +161,14 @@ impl Organisation {
             }
             Organisation::Show { id } => show(&mut out, &host.organisation(id)?)?,
             Organisation::Rename { id, name } => show(&mut out, &host.rename_organisation(id, &name)?)?,
+            Organisation::Delete { id } => {
+                host.delete_organisation(id, &super::proof(&host)?)?;
+                if out.json {
+                    out.value(&json!({ "deleted": id }))?;
+                } else {
+                    out.line(&format!("deleted organisation {id}"))?;
+                }
+            }
             Organisation::RequireTwoFactor { id, off } => {
                 show(&mut out, &host.require_two_factor(id, !off)?)?
             }
