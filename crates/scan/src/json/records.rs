@@ -114,8 +114,43 @@ struct Records<'w, const STRICT: bool> {
 #[derive(Clone, Copy, Default)]
 struct Property {
     start: usize,
-    /// How many levels it has, arrays too.
-    levels: u32,
+    /// Where what it holds itself was not yet looked at.
+    from: usize,
+    /// The commas in what it holds itself, not deeper; those in strings, too.
+    commas: usize,
+    /// One bit for each level that is open, the innermost lowest: an object (1) or an array.
+    open: u128,
+    /// How many objects are open, and how many were at most.
+    objects: u32,
+    objects_max: u32,
+}
+
+impl Property {
+    /// At the place `at`, `bracket` opens.
+    fn opened(&mut self, at: usize, bracket: u8) {
+        let object = u32::from(bracket == b'{');
+        self.open = self.open << 1 | u128::from(object);
+        self.objects += object;
+        self.objects_max = self.objects_max.max(self.objects);
+        self.from = at + 1;
+    }
+
+    fn closed(&mut self, at: usize) {
+        self.objects -= u32::from(self.open & 1 == 1);
+        self.open >>= 1;
+        self.from = at + 1;
+    }
+
+    /// Looks at what it holds itself, up to `at`.
+    fn holds(&mut self, text: &[u8], at: usize) {
+        let held = text.get(self.from..at).unwrap_or_default();
+        self.commas += held.iter().filter(|&&byte| byte == b',').count();
+    }
+
+    /// It is to be looked at again, token by token.
+    fn may_be_over(&self) -> bool {
+        self.commas >= strict::ENTRIES_MAX || self.objects_max > strict::NESTED_OBJECTS_MAX
+    }
 }
 
 impl<const STRICT: bool> Records<'_, STRICT> {
@@ -250,12 +285,18 @@ impl<const STRICT: bool> Records<'_, STRICT> {
             }
             PROPERTIES => {
                 self.names = &names::NONE;
-                self.property = Property { start: at, levels: 1 };
+                if STRICT {
+                    self.property = Property { start: at, ..Property::default() };
+                    self.property.opened(at, self.text[at]);
+                }
             }
-            level => {
-                let levels = u32::try_from(level - PROPERTIES + 1).unwrap_or(u32::MAX);
-                self.property.levels = self.property.levels.max(levels);
+            level if STRICT => {
+                if level == PROPERTIES + 1 {
+                    self.property.holds(self.text, at);
+                }
+                self.property.opened(at, self.text[at]);
             }
+            _ => {}
         }
         self.level += 1;
         Ok(())
@@ -281,15 +322,14 @@ impl<const STRICT: bool> Records<'_, STRICT> {
             PROPERTIES => {
                 self.names = self.of_properties();
                 if STRICT && self.in_properties {
-                    let value = self.property.start..at + 1;
-                    // Most are seen to be within the limits by their length and depth.
-                    if value.len() >= strict::TOO_MANY_BYTES_MIN
-                        || self.property.levels > strict::NESTED_OBJECTS_MAX
-                    {
-                        self.facts.over |= strict::may_be_over(self.job, value);
+                    self.property.holds(self.text, at);
+                    // Nearly all are seen to be within the limits by that.
+                    if self.property.may_be_over() {
+                        self.facts.over |= strict::may_be_over(self.job, self.property.start..at + 1);
                     }
                 }
             }
+            _ if STRICT => self.property.closed(at),
             _ => {}
         }
         Ok(())

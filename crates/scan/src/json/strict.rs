@@ -70,9 +70,6 @@ impl<T: Tokens> Walk<'_, T> {
     }
 }
 
-/// A shorter object or array has no more entries than allowed: `[0,0,…]` takes this much.
-pub(super) const TOO_MANY_BYTES_MIN: usize = 2 * ENTRIES_MAX + 3;
-
 /// Looks at the object or array in `range`, which is valid, token by token.
 pub(super) fn may_be_over(job: &Job<'_>, range: Range<usize>) -> bool {
     let text = &job.text[..range.end];
