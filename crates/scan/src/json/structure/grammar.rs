@@ -83,7 +83,7 @@ pub(super) struct Grammar {
     open: [u8; 256],
     depth: u8,
     depth_max: u8,
-    /// Where bytes begin of which is not yet known whether they are UTF-8; `usize::MAX` if there are none.
+    /// Where the character begins that the last chunk ended with, if it is not ASCII; else `usize::MAX`.
     unchecked: usize,
 }
 
@@ -131,7 +131,7 @@ impl Grammar {
         index.end(simd, self.all_keys, before.keys, self.in_string != 0);
         if self.at < text.len() {
             Progress::Chunk
-        } else if self.closed && self.in_string == 0 && self.utf8(text, text.len()) {
+        } else if self.closed && self.in_string == 0 {
             Progress::Done
         } else {
             Progress::Wrong
@@ -142,7 +142,7 @@ impl Grammar {
     #[inline(always)]
     fn strings<S: Simd>(&mut self, simd: S, text: &[u8], blocks: &Blocks<'_>, index: &mut Index) -> bool {
         let (mut in_string, mut carried, mut at) = (self.in_string, self.escaped, self.at);
-        let mut unchecked = self.unchecked;
+        let (mut first_high, mut high_end) = (usize::MAX, 0);
         for (number, masks) in index.masks[..blocks.count].iter_mut().enumerate() {
             let block = blocks.get(number);
             let odd = simd.classify(block, &mut masks.classes);
@@ -163,7 +163,7 @@ impl Grammar {
                 }
                 index.escaped |= 1 << (number % CHUNK_BLOCKS);
             }
-            if odd != 0 || unchecked != usize::MAX {
+            if odd != 0 {
                 let high = simd.high(block);
                 if high & !string != 0 {
                     return false;
@@ -178,19 +178,15 @@ impl Grammar {
                     masks.classes.blank |= breaks;
                 }
                 if high != 0 {
-                    unchecked = unchecked.min(at);
-                } else if unchecked != usize::MAX {
-                    if !utf8::is_valid(&text[unchecked.min(at)..at]) {
-                        return false;
-                    }
-                    unchecked = usize::MAX;
+                    first_high = first_high.min(at);
+                    high_end = at + BLOCK_BYTES;
                 }
             }
             (masks.quote, masks.backslash, masks.string) = (quote, backslash & string, string);
             at += BLOCK_BYTES;
         }
-        (self.in_string, self.escaped, self.unchecked) = (in_string, carried, unchecked);
-        true
+        (self.in_string, self.escaped) = (in_string, carried);
+        self.utf8(text, first_high, high_end, at)
     }
 
     /// Picks out the tokens of each block.
@@ -273,11 +269,38 @@ impl Grammar {
         wrong == 0
     }
 
-    /// Is it UTF-8, from where that was not known up to `end`? Before and at `end` is ASCII: no character is cut.
-    fn utf8(&mut self, text: &[u8], end: usize) -> bool {
-        let from = std::mem::replace(&mut self.unchecked, usize::MAX);
-        from == usize::MAX || utf8::is_valid(&text[from.min(end)..end])
+    /// Is the chunk that ends at `end` UTF-8? Blocks with bytes above 0x7f are from `first` to before `last`. A character
+    /// at the end, which may be cut there, is left to the next chunk.
+    #[inline(always)]
+    fn utf8(&mut self, text: &[u8], first: usize, last: usize, end: usize) -> bool {
+        let from = first.min(std::mem::replace(&mut self.unchecked, usize::MAX));
+        from == usize::MAX || self.range_is_utf8(text, from, last.max(self.at), end)
     }
+
+    #[inline(never)]
+    fn range_is_utf8(&mut self, text: &[u8], from: usize, last: usize, end: usize) -> bool {
+        const CHARACTER_BYTES_MAX: usize = 4;
+        let mut to = if last < end { last } else { end.min(text.len()) };
+        // What is behind the whole blocks without such bytes is ASCII, and so is what is behind the text: strings end there.
+        if last >= end && end < text.len() {
+            let cut = text[from..to]
+                .iter()
+                .rev()
+                .take(CHARACTER_BYTES_MAX - 1)
+                .take_while(|b| is_continuation(**b));
+            let lead = to.saturating_sub(cut.count() + 1);
+            if lead >= from && text[lead] >= 0xc0 {
+                to = lead;
+                self.unchecked = lead;
+            }
+        }
+        utf8::is_valid(&text[from..to])
+    }
+}
+
+/// Is this byte within a character, and not its first?
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
 }
 
 /// Which bytes are escaped, every second one of a run of backslashes and what comes after an odd run; and 1 if the next
