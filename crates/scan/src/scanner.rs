@@ -163,6 +163,9 @@ impl Scanner {
     /// The text of a `data` value: JSON as it is, or base64 of it.
     fn decode_data(&mut self, raw: &[u8]) -> Result<Bytes, ScanError> {
         self.decoded.clear();
+        if base64::decode_plain(raw, &mut self.decoded) {
+            return Ok(self.take_decoded());
+        }
         self.decoded.resize(raw.len(), 0);
         let mut end = percent::decode_into(raw, &mut self.decoded);
         let start = content_start(&self.decoded[..end]);
