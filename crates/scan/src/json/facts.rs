@@ -147,6 +147,19 @@ pub(super) struct Facts {
     pub(super) not_utf8: Option<(usize, usize)>,
 }
 
+/// Those of a record that has none. To be copied: made in place, they would be written piece by piece and read again as a
+/// whole, which waits for the last piece.
+pub(super) static NO_FACTS: Facts = Facts {
+    has_keys: false,
+    properties: Kind::Absent,
+    properties_at: 0,
+    values: [Value { kind: Kind::Absent, escaped: false, start: 0, end: 0 }; Slot::COUNT],
+    operations: [Kind::Absent; OPERATIONS],
+    count: 0,
+    over: false,
+    not_utf8: None,
+};
+
 impl Facts {
     /// The value of one field.
     #[inline]

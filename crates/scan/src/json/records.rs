@@ -3,7 +3,7 @@
 //! It sees brackets and few keys. What stands between them is known to be valid by the time it is asked for, save for
 //! literals and unusual numbers, which are checked here.
 
-use super::facts::{Facts, Kind, Slot, Value, unescaped};
+use super::facts::{Facts, Kind, NO_FACTS, Slot, Value, unescaped};
 use super::job::Job;
 use super::judge::judge;
 use super::names::{self, Name, Names};
@@ -66,7 +66,7 @@ impl<const STRICT: bool> Task for Read<'_, '_, STRICT> {
             in_properties: false,
             start: 0,
             between: range.start + usize::from(in_array),
-            facts: Facts::default(),
+            facts: NO_FACTS,
             open: None,
             scalar_end: 0,
             property: Property::default(),
@@ -276,7 +276,7 @@ impl<const STRICT: bool> Records<'_, STRICT> {
                     return Err(NotValid);
                 }
                 self.start = at;
-                self.facts = Facts::default();
+                self.facts = NO_FACTS;
                 self.names = self.of_record;
             }
             RECORD => {

@@ -13,15 +13,31 @@ pub(super) fn exact_millis(number: &[u8]) -> Option<f64> {
 
 /// Milliseconds of a JSON number, rounded; `None` when out of any range that means a time.
 pub(super) fn millis(number: &[u8]) -> Option<i64> {
+    if let Some(whole) = digits(number) {
+        return Some(in_millis(whole));
+    }
     if let Some(millis) = seconds(number) {
         return Some(millis);
     }
     if let Some(whole) = whole(number) {
-        return Some(if whole.unsigned_abs() >= 100_000_000_000 { whole } else { whole * 1000 });
+        return Some(in_millis(whole));
     }
     let millis = exact_millis(number)?.round();
     #[expect(clippy::cast_possible_truncation, reason = "in range: just checked")]
     (millis.abs() <= MILLIS_MAX).then_some(millis as i64)
+}
+
+fn in_millis(whole: i64) -> i64 {
+    if whole.unsigned_abs() >= 100_000_000_000 { whole } else { whole * 1000 }
+}
+
+/// Eight to fifteen digits and nothing else, as those of today are without decimals.
+fn digits(number: &[u8]) -> Option<i64> {
+    let (first, rest) = number.split_first_chunk::<8>()?;
+    if rest.len() > 7 || !rest.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(rest.iter().fold(eight_digits(*first)?, |n, digit| n * 10 + i64::from(digit - b'0')))
 }
 
 /// Seconds below 10^11 with up to three decimals: nearly all there are. A double of so few digits, a thousand times as
@@ -84,6 +100,8 @@ mod tests {
         for (number, want) in [
             ("1760000000", Some(1_760_000_000_000)),
             ("1760000000123", Some(1_760_000_000_123)),
+            ("12345678", Some(12_345_678_000)),
+            ("999999999999999", Some(999_999_999_999_999)),
             ("1795312120.1215115", Some(1_795_312_120_122)),
             ("1795312120.121", Some(1_795_312_120_121)),
             ("0000000009.999", Some(9_999)),

@@ -44,22 +44,14 @@ pub(super) enum Progress {
 struct Blocks<'t> {
     whole: &'t [Block],
     /// What comes behind them, filled up with blanks.
-    last: Block,
+    last: &'t Block,
     count: usize,
 }
 
-impl<'t> Blocks<'t> {
-    #[inline(always)]
-    fn new(rest: &'t [u8]) -> Blocks<'t> {
-        let (whole, end) = rest[..rest.len().min(CHUNK_BLOCKS * BLOCK_BYTES)].as_chunks();
-        let mut last = [b' '; BLOCK_BYTES];
-        last[..end.len()].copy_from_slice(end);
-        Blocks { whole, last, count: whole.len() + usize::from(!end.is_empty()) }
-    }
-
+impl Blocks<'_> {
     #[inline(always)]
     fn get(&self, number: usize) -> &Block {
-        self.whole.get(number).unwrap_or(&self.last)
+        self.whole.get(number).unwrap_or(self.last)
     }
 }
 
@@ -120,7 +112,13 @@ impl Grammar {
     pub(super) fn chunk<S: Simd>(&mut self, simd: S, text: &[u8], index: &mut Index) -> Progress {
         index.begin(self.at);
         let before = self.follow;
-        let blocks = Blocks::new(text.get(self.at..).unwrap_or_default());
+        let rest = text.get(self.at..).unwrap_or_default();
+        let (whole, end) = rest[..rest.len().min(CHUNK_BLOCKS * BLOCK_BYTES)].as_chunks();
+        let mut last = [0; BLOCK_BYTES];
+        if !end.is_empty() {
+            simd.fill_up(end, &mut last);
+        }
+        let blocks = Blocks { whole, last: &last, count: whole.len() + usize::from(!end.is_empty()) };
         if !self.strings(simd, text, &blocks, index) {
             return Progress::Wrong;
         }

@@ -50,6 +50,13 @@ pub(super) type Out = [u32; BLOCK_BYTES];
 
 /// One way of computing masks. A value of such a type is the proof that this CPU can.
 pub(super) trait Simd: Copy {
+    /// Makes a block of less than one, filled up with spaces.
+    #[inline(always)]
+    fn fill_up(self, end: &[u8], block: &mut Block) {
+        *block = [b' '; BLOCK_BYTES];
+        block.iter_mut().zip(end).for_each(|(byte, end)| *byte = *end);
+    }
+
     /// Tells the bytes of a block apart. Returns those that are not printable ASCII: below 0x20, or above 0x7f.
     fn classify(self, block: &Block, classes: &mut Classes) -> u64;
 
@@ -312,6 +319,13 @@ pub(super) mod tests {
     /// Every byte at every place, and its neighbours the other way round.
     pub(in super::super) fn check(simd: impl Simd) {
         check_skeleton(simd);
+        let numbers: Block = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        for len in 0..BLOCK_BYTES {
+            let (mut block, mut want) = ([0; BLOCK_BYTES], [b' '; BLOCK_BYTES]);
+            want[..len].copy_from_slice(&numbers[..len]);
+            simd.fill_up(&numbers[..len], &mut block);
+            assert_eq!(block, want);
+        }
         for byte in 0..=255u8 {
             for shift in 0..64 {
                 let mut block = [b'a'; 64];

@@ -45,6 +45,12 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     #[inline(always)]
+    fn fill_up(self, end: &[u8], block: &mut Block) {
+        // SAFETY: `self` proves the features.
+        unsafe { fill_up(end, block) }
+    }
+
+    #[inline(always)]
     fn classify(self, block: &Block, classes: &mut Classes) -> u64 {
         // SAFETY: `self` proves the features.
         unsafe { classify(block, classes) }
@@ -156,6 +162,21 @@ static TURNED: Block = {
 fn load(block: &Block) -> __m512i {
     // SAFETY: a block is 64 bytes, and the load needs no alignment.
     unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
+}
+
+/// In one piece, because it is read as one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn fill_up(end: &[u8], block: &mut Block) {
+    let there = match BLOCK_BYTES - end.len().min(BLOCK_BYTES) {
+        BLOCK_BYTES => 0,
+        missing => u64::MAX >> missing,
+    };
+    let spaces = _mm512_set1_epi8(b' '.cast_signed());
+    // SAFETY: of the bytes from `end` on, only as many as it has are loaded.
+    let bytes = unsafe { _mm512_mask_loadu_epi8(spaces, there, end.as_ptr().cast()) };
+    // SAFETY: a block is 64 bytes, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), bytes) }
 }
 
 #[inline]
