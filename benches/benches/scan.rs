@@ -154,10 +154,54 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Events as other teams send them: few properties, lists in lists, text for people to read, text beyond ASCII. Both one by
+/// one and fifty at once.
+fn shapes() -> Vec<(String, usize, String)> {
+    let common = |i: usize| {
+        format!(
+            r#""token":"{TOKEN}","time":17600000{:02},"distinct_id":"user-{i}","$insert_id":"{i:016x}""#,
+            i % 90
+        )
+    };
+    let short = |i: usize| {
+        format!(r#"{{"event":"Tap","properties":{{{},"$os":"iOS","screen":"home","n":{i}}}}}"#, common(i))
+    };
+    let nested = |i: usize| {
+        let item = |k: usize| {
+            format!(
+                r#"{{"sku":"A-{k}{i}","price":{}.{:02},"tags":["a","b{k}",[{k},{i},-1.5e3,true]],"size":{{"w":{k},"h":null}}}}"#,
+                k * 7,
+                i % 100
+            )
+        };
+        let items: Vec<_> = (0..30).map(item).collect();
+        format!(r#"{{"event":"Order","properties":{{{},"items":[{}]}}}}"#, common(i), items.join(","))
+    };
+    let pretty = |i: usize| {
+        let event = batch(TOKEN, 1, SEED + i as u64);
+        let value: serde_json::Value = serde_json::from_str(&event).expect("valid");
+        serde_json::to_string_pretty(&value).expect("a value is text")
+    };
+    let beyond_ascii = |i: usize| {
+        let own = r#""都市":"東京都千代田区丸の内","メモ":"これは長い日本語の説明文です。改行もあります","город":"Санкт-Петербург","подробности":"Очень длинное описание события""#;
+        format!(r#"{{"event":"購入完了","properties":{{{},{own}}}}}"#, common(i))
+    };
+    let shapes: [(&str, &dyn Fn(usize) -> String); 4] =
+        [("short", &short), ("nested", &nested), ("pretty", &pretty), ("beyond ASCII", &beyond_ascii)];
+    let several = |event: &dyn Fn(usize) -> String| {
+        let events: Vec<_> = (0..50).map(event).collect();
+        format!("[{}]", events.join(","))
+    };
+    let shapes = shapes
+        .into_iter()
+        .flat_map(|(name, event)| [(name.to_owned(), 1, event(0)), (name.to_owned(), 50, several(event))]);
+    shapes.collect()
+}
+
 /// Every way in turn on the same bytes, and what each costs against simd-json.
 fn in_turn() {
-    for count in COUNTS {
-        let json = batch(TOKEN, count, SEED);
+    let ours = COUNTS.map(|count| ("SDK".to_owned(), count, batch(TOKEN, count, SEED)));
+    for (shape, count, json) in ours.into_iter().chain(shapes()) {
         let body = Bytes::from(json.clone().into_bytes());
         let mut simd_json = SimdJson::new();
         assert_eq!(simd_json.read(&json), 5 * count);
@@ -189,7 +233,7 @@ fn in_turn() {
                 costs.push((cpu_ns() - begun) / events);
             }
         }
-        println!("{count} events a request, {} bytes each, CPU-ns an event:", json.len() / count);
+        println!("{shape}, {count} events a request, {} bytes each, CPU-ns an event:", json.len() / count);
         println!("  {:24} {:6.0}", "simd-json, 5 fields", median(costs[0].clone()));
         for ((name, ..), each) in ways.iter().zip(&costs[1..]) {
             let ratios = costs[0].iter().zip(each).map(|(theirs, ours)| theirs / ours).collect();
