@@ -144,7 +144,7 @@ async function walk({ given, person, look, complaints }) {
   if (answer.status() !== 404) complaints.push(`a member sees a project that is not shared: ${answer.status()}`);
   await look(grace, 'error-not-found');
 
-  await require('./flows_admin.js').walk({ ada, grace, project, organisation, look, expect, button, complaints, PASSWORD, given, person, signIn });
+  await require('./flows_admin.js').walk({ ada, grace, project, organisation, look, expect, button, complaints, PASSWORD, given });
 
   // Leaving, with the organisation handed over.
   await ada.goto('/console/me/delete');

@@ -1,6 +1,158 @@
-// What those do who look after projects and organisations.
+// What those do who look after projects and organisations: keys, service accounts, members, settings, the audit.
 'use strict';
 
-async function walk() {}
+async function walk({ ada, grace, project, organisation, look, expect, button, complaints, PASSWORD, given }) {
+  const confirmed = async (tab, word, name) => {
+    if (await tab.locator('#current').count()) await tab.fill('#current', PASSWORD);
+    await tab.fill('#typed', word);
+    await button(tab, name).click();
+  };
+  const asked = async (credentials, path) => {
+    const headers = { Authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
+    return (await fetch(`${given.url}${path}`, { headers })).status;
+  };
+
+  // Sharing the project with the other member, who then sees it.
+  await ada.goto(`${project}/members`);
+  await ada.selectOption('#add-role', 'analyst');
+  await button(ada, 'Share').click();
+  await expect(ada, 'shared', 'The role was changed');
+  await look(ada, 'project-members');
+  await ada.fill('#email', 'linus@example.com');
+  await ada.selectOption('#invite-role', 'consumer');
+  await button(ada, 'Make a link').click();
+  await look(ada, 'project-invited');
+  await grace.goto(project);
+  await look(grace, 'project-as-analyst');
+  const refused = await grace.goto(`${project}/keys`);
+  if (refused.status() !== 403) complaints.push(`an analyst sees keys: ${refused.status()}`);
+  await look(grace, 'error-denied');
+
+  // Access keys: another token, key and secret shown, reset with a time to follow.
+  await ada.goto(`${project}/keys`);
+  await ada.fill('#token', 'an-old-token-of-ours');
+  await button(ada, 'Add token').click();
+  await expect(ada, 'a token', 'an-old-token-of-ours');
+  await look(ada, 'keys');
+  await ada.getByRole('link', { name: 'Remove token an-old-token-of-ours' }).click();
+  await look(ada, 'confirm-remove-token');
+  await confirmed(ada, 'an-old-token-of-ours', 'Remove token');
+  await expect(ada, 'a token removed', 'The token was removed');
+  await ada.fill('#current', PASSWORD);
+  await button(ada, 'Show key and secret').click();
+  await look(ada, 'key-and-secret');
+  const old = await ada.textContent('#secret');
+  const today = new Date().toISOString().slice(0, 10);
+  const dates = `from_date=${today}&to_date=${today}`;
+  await ada.goto(`${project}/keys/reset`);
+  await look(ada, 'confirm-reset');
+  await ada.selectOption('#choice-1', '24h');
+  await confirmed(ada, 'not the name', 'Reset').catch(() => {});
+  if (!(await ada.locator('button.sure').isDisabled())) complaints.push('the button does not wait for the name');
+  await confirmed(ada, 'default', 'Reset');
+  const fresh = await ada.textContent('#secret');
+  await look(ada, 'key-and-secret-new');
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  for (const secret of [old, fresh]) {
+    const status = await asked(`${secret}:`, `/api/2.0/export?${dates}`);
+    if (status !== 200) complaints.push(`a secret is not taken: ${status}`);
+  }
+  await ada.goto(`${project}/keys`);
+  await look(ada, 'keys-former');
+  await button(ada, 'End them now').click();
+  await expect(ada, 'former ended', 'ended');
+
+  // A service account.
+  await ada.goto(`${project}/accounts`);
+  await ada.fill('#username', 'nightly-export');
+  await ada.selectOption('#role', 'analyst');
+  await ada.fill('#days', '30');
+  await button(ada, 'Create').click();
+  await look(ada, 'account-secret');
+  const machine = `nightly-export:${await ada.textContent('#secret')}`;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const known = await asked(machine, '/api/app/me');
+  if (known !== 200) complaints.push(`the service account is not known: ${known}`);
+  await ada.goto(`${project}/accounts`);
+  await look(ada, 'accounts');
+  await button(ada, 'Rotate').click();
+  await expect(ada, 'rotated', 'The old one is taken until');
+  await ada.goto(`${project}/accounts/nightly-export/delete`);
+  await look(ada, 'confirm-delete-account');
+  await confirmed(ada, 'nightly-export', 'Delete service account');
+  await expect(ada, 'a service account deleted', 'was deleted');
+
+  // Export and settings.
+  await ada.goto(`${project}/export`);
+  await ada.fill('#event', 'Order completed');
+  await button(ada, 'Show').click();
+  await expect(ada, 'the line', 'api/2.0/export?from_date=');
+  await look(ada, 'export');
+  await ada.goto(`${project}/settings`);
+  await look(ada, 'settings');
+  await ada.fill('#name', 'Web shop');
+  await ada.fill('#timezone', 'Europe/Vienna');
+  await button(ada, 'Save').click();
+  await expect(ada, 'settings', 'Web shop');
+  await ada.fill('#timezone', 'Mars/Olympus');
+  await button(ada, 'Save').click();
+  await look(ada, 'settings-wrong');
+
+  await ada.goto(`${project}/settings`);
+  await ada.fill('#days', '90');
+  await button(ada, 'Change').click();
+  await look(ada, 'confirm-retention');
+  await confirmed(ada, 'Web shop', 'Change');
+  await expect(ada, 'retention', 'Saved');
+
+  // A token that is nobody's, given to the project.
+  await ada.goto('/console/unclaimed');
+  await expect(ada, 'unclaimed', 'nobodys-token-1');
+  await look(ada, 'unclaimed');
+  await button(ada, 'Claim').click();
+  await expect(ada, 'claimed', 'The token was claimed');
+
+  // Another project, made and deleted and had back.
+  await ada.goto(`${organisation}/projects/new`);
+  await look(ada, 'project-new');
+  await ada.fill('#name', 'Mobile app');
+  await button(ada, 'Create project').click();
+  await look(ada, 'project-created');
+  await ada.getByRole('link', { name: 'To the project' }).click();
+  await ada.goto(`${ada.url()}/settings/delete`);
+  await look(ada, 'confirm-delete-project');
+  await confirmed(ada, 'Mobile app', 'Delete project');
+  await expect(ada, 'a project deleted', 'can be had back');
+  await ada.goto(organisation);
+  await look(ada, 'organisation-deleted');
+  await button(ada, 'Take back').click();
+  await expect(ada, 'a project had back', 'The project is back');
+  await ada.goto('/console/projects');
+  await look(ada, 'projects-two');
+  await ada.goto(`${organisation}/audit`);
+  await expect(ada, 'the audit', 'project.created');
+  await look(ada, 'audit');
+
+  // Preferences, one's data, the GDPR token.
+  await ada.goto('/console/me/preferences');
+  await look(ada, 'preferences');
+  await ada.check('#usage');
+  await button(ada, 'Save').click();
+  await expect(ada, 'preferences', 'Saved');
+  await ada.goto('/console/me/data');
+  await look(ada, 'data');
+  await button(ada, 'Request data').click();
+  await look(ada, 'data-request');
+  const [file] = await Promise.all([ada.waitForEvent('download'), ada.getByRole('link', { name: 'Download' }).click()]);
+  if (file.suggestedFilename() !== 'my-data.json') complaints.push(`one's data is called ${file.suggestedFilename()}`);
+  await ada.goto('/console/me/data/gdpr');
+  await look(ada, 'confirm-gdpr');
+  await confirmed(ada, 'ada@example.com', 'Reset');
+  await look(ada, 'gdpr-token');
+  await ada.goto('/console/me/data/erase');
+  await look(ada, 'confirm-erase');
+  await confirmed(ada, 'ada@example.com', 'Erase data');
+  await look(ada, 'data-erased');
+}
 
 module.exports = { walk };

@@ -81,6 +81,16 @@ impl Answer {
         Answer::of(status, JSON, document.to_string())
     }
 
+    /// A file to be saved under a name of plain letters.
+    pub(crate) fn download(content_type: &'static str, name: &str, body: impl Into<Bytes>) -> Answer {
+        let mut answer = Answer::of(StatusCode::OK, HeaderValue::from_static(content_type), body);
+        let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
+        if let Ok(disposition) = disposition {
+            answer.headers.insert(hyper::header::CONTENT_DISPOSITION, disposition);
+        }
+        answer
+    }
+
     /// A file of the pages' look, which changes with the program only: its address holds its version.
     pub(crate) fn asset(content_type: &'static str, body: &'static [u8]) -> Answer {
         let content_type = HeaderValue::from_static(content_type);

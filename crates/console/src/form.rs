@@ -29,6 +29,11 @@ impl Fields {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.text(name).parse().ok()
+    }
+
     /// Whether a box was ticked.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         !self.text(name).is_empty()
@@ -49,6 +54,8 @@ mod tests {
         let fields = Fields::parse(b"name=Zo%C3%AB+B&empty=&role=a&role=b&id=+7+&bad=%FF&tick=on");
         assert_eq!(fields.text("name"), "Zoë B");
         assert_eq!((fields.given("empty"), fields.given("none")), (None, None));
+        assert_eq!(fields.raw("role"), "a", "the first counts");
+        assert_eq!(fields.number("id"), Some(7));
         assert_eq!(fields.raw("bad"), "\u{fffd}");
         assert!(fields.is_on("tick") && !fields.is_on("tock"));
     }

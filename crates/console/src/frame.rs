@@ -1,5 +1,7 @@
 //! What stands around every page: title, navigation, what was done, what is wrong.
 
+use forebay_control::{OrganisationRole, ProjectRole};
+
 use crate::{said, visit::Visit};
 
 /// Where in the console a page belongs.
@@ -17,6 +19,8 @@ pub(crate) enum Place {
     Organisation(&'static str),
     /// One's own settings.
     Me(&'static str),
+    /// Unclaimed tokens.
+    Unclaimed,
 }
 
 /// A line of the navigation.
@@ -62,7 +66,7 @@ impl Frame {
         };
         Frame {
             title: title.to_owned(),
-            top: if person.is_some() { top(place) } else { Vec::new() },
+            top: if person.is_some() { top(visit, place) } else { Vec::new() },
             person,
             csrf,
             side_of,
@@ -75,27 +79,32 @@ impl Frame {
     }
 }
 
-fn top(place: Place) -> Vec<Link> {
+fn top(visit: &Visit<'_>, place: Place) -> Vec<Link> {
     let link = |href: &str, label, is_current| Link { href: href.to_owned(), label, is_current };
     let in_projects = matches!(place, Place::Projects | Place::Project(_));
     let in_organisations = matches!(place, Place::Organisations | Place::Organisation(_));
-    let links = vec![
+    let mut links = vec![
         link("/console/projects", "Projects", in_projects),
         link("/console/organisations", "Organisations", in_organisations),
     ];
+    if visit.site.is_operator(visit) {
+        links.push(link("/console/unclaimed", "Unclaimed", place == Place::Unclaimed));
+    }
     links
 }
 
 fn side(visit: &Visit<'_>, place: Place) -> Vec<Link> {
     let (base, current, lines): (String, &str, Vec<(&str, &'static str)>) = match place {
         Place::Project(current) => {
-            let Some((info, _)) = &visit.project else { return Vec::new() };
-            let lines = vec![("", "Overview"), ("rejected", "Rejected")];
-            (format!("/console/projects/{}", info.id), current, lines)
+            let Some((info, role)) = &visit.project else { return Vec::new() };
+            (format!("/console/projects/{}", info.id), current, project_lines(*role))
         }
         Place::Organisation(current) => {
             let Some(organisation) = &visit.organisation else { return Vec::new() };
-            let lines = vec![("", "Overview"), ("members", "Members")];
+            let mut lines = vec![("", "Overview"), ("members", "Members")];
+            if organisation.role >= OrganisationRole::Admin {
+                lines.push(("audit", "Audit log"));
+            }
             (format!("/console/organisations/{}", organisation.id), current, lines)
         }
         Place::Me(current) => {
@@ -104,6 +113,8 @@ fn side(visit: &Visit<'_>, place: Place) -> Vec<Link> {
                 ("password", "Password"),
                 ("second-factor", "Second factor"),
                 ("sessions", "Sessions"),
+                ("preferences", "Preferences"),
+                ("data", "Data & privacy"),
                 ("delete", "Delete account"),
             ];
             ("/console/me".to_owned(), current, lines)
@@ -115,4 +126,20 @@ fn side(visit: &Visit<'_>, place: Place) -> Vec<Link> {
         Link { href, label, is_current: part == current }
     };
     lines.into_iter().map(link).collect()
+}
+
+/// What a role in a project gets to see of it.
+fn project_lines(role: ProjectRole) -> Vec<(&'static str, &'static str)> {
+    let mut lines = vec![("", "Overview"), ("rejected", "Rejected")];
+    if role >= ProjectRole::Analyst {
+        lines.push(("export", "Export"));
+    }
+    if role >= ProjectRole::Admin {
+        lines.push(("keys", "Access keys"));
+    }
+    lines.push(("members", "Members"));
+    if role >= ProjectRole::Admin {
+        lines.extend([("accounts", "Service accounts"), ("settings", "Settings")]);
+    }
+    lines
 }

@@ -195,6 +195,8 @@ impl From<PeopleError> for Refusal {
             PeopleError::LastOwner { .. } | PeopleError::TwoFactorOn | PeopleError::TwoFactorOff => {
                 Refusal::Conflict(error.to_string())
             }
+            PeopleError::Project(error) => error.into(),
+            PeopleError::Account(error) => error.into(),
             PeopleError::Store(error) => error.into(),
             error => Refusal::Invalid(error.to_string()),
         }

@@ -10,7 +10,11 @@ const SAID: &[(&str, &str)] = &[
     ("signed-out", "You are signed out."),
     ("welcome", "Welcome. Your server is set up."),
     ("joined", "You joined the organisation."),
-    ("project-created", "The project was created."),
+    (
+        "project-deleted",
+        "The project was deleted. For thirty days it can be had back, on the page of its organisation.",
+    ),
+    ("project-back", "The project is back."),
     ("saved", "Saved."),
     ("token-added", "The token was added. Events sent under it belong to this project now."),
     ("token-removed", "The token was removed. Events sent under it no longer belong to this project."),
@@ -26,7 +30,8 @@ const SAID: &[(&str, &str)] = &[
     ("data-erased", "The data about you was erased. Your account stays in operation."),
     ("account-gone", "Your account was deleted."),
     ("left", "You left the organisation."),
-    ("token-retired", "The secret was withdrawn."),
+    ("token-retired", "The former key and secret ended."),
+    ("gdpr-ended", "Your GDPR token was ended."),
 ];
 
 #[cfg(test)]

@@ -9,10 +9,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use forebay_control::{OrganisationRole, PersonId};
+use forebay_control::{Account, OrganisationRole, PersonId};
 use forebay_http::{BodyError, Collector, paths};
 use forebay_log::Store;
-use hyper::{header::HOST, http::request::Parts};
+use hyper::{
+    header::{AUTHORIZATION, HOST},
+    http::request::Parts,
+};
 
 use crate::{
     access,
@@ -92,6 +95,12 @@ impl Site {
         };
         let mut visit = Visit::new(self, route, parts, asked, cookie.value.clone());
         visit.signed = cookie.signed;
+        if route.face == Face::Call && visit.signed.is_none() {
+            visit.account = match self.account(asked) {
+                Ok(account) => account,
+                Err(refusal) => return refuse(&visit, &refusal),
+            };
+        }
         let answer = match self.handle(&mut visit, asked) {
             Ok(answer) => answer,
             Err(refusal) => refuse(&visit, &refusal),
@@ -117,7 +126,11 @@ impl Site {
             }
         }
         access::check(visit)?;
-        (visit.route.handler)(visit)
+        let answer = (visit.route.handler)(visit)?;
+        if visit.route.verb == Verb::Get && visit.route.face == Face::Page {
+            note_usage(visit);
+        }
+        Ok(answer)
     }
 
     /// Demands that a request that changes something was sent by a page of this server, for this browser.
@@ -147,6 +160,14 @@ impl Site {
             None => (session::random_word()?, true),
         };
         Ok(Recognised { value, is_new, signed: None })
+    }
+
+    /// The service account that a call says it is from.
+    fn account(&self, asked: &Asked) -> Result<Option<Account>, Refusal> {
+        let Some(header) = asked.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
+        let known = self.collector.service_account(header).map_err(|_| Refusal::Unknown)?;
+        let accounts = self.collector.control.host().list_service_accounts(None)?;
+        Ok(accounts.into_iter().find(|account| *account.username == *known.username))
     }
 
     /// Refuses what no route is for.
@@ -203,6 +224,17 @@ impl Site {
             Ok(person) => person.name,
             Err(_) => format!("somebody who left (person {id})"),
         }
+    }
+}
+
+/// Notes which page was opened, for those who want that. By its route: no name of anything is in it.
+fn note_usage(visit: &Visit<'_>) {
+    if visit.route.path.ends_with("/live") {
+        return; // Asked every few seconds, by a script.
+    }
+    let Ok(acting) = visit.acting() else { return };
+    if let Err(error) = acting.note_usage(visit.who_id(), visit.route.path) {
+        tracing::warn!(error = crate::refusal::chain(&error), "that a page was opened could not be noted");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{cell::RefCell, net::IpAddr};
 
 use askama::Template;
-use forebay_control::{Acting, Control, Organisation, Person, PersonId, ProjectInfo, ProjectRole, Session};
+use forebay_control::{
+    Account, Acting, Control, Organisation, Person, PersonId, ProjectInfo, ProjectRole, Session,
+};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::{
@@ -44,6 +46,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) host: String,
     /// Who asks, if they are known.
     pub(crate) signed: Option<Signed>,
+    /// The service account that asks, if one does.
+    pub(crate) account: Option<Account>,
     /// What forms are bound to: the session's cookie, or that of a visit.
     pub(crate) cookie: String,
     /// The project that the path names, and what the person is there.
@@ -76,6 +80,7 @@ impl<'a> Visit<'a> {
             is_secure: asked.is_secure,
             host: asked.host(),
             signed: None,
+            account: None,
             cookie,
             project: None,
             organisation: None,
@@ -121,6 +126,11 @@ impl<'a> Visit<'a> {
     /// The project that the path names.
     pub(crate) fn project(&self) -> Result<&ProjectInfo, Refusal> {
         self.project.as_ref().map(|(info, _)| info).ok_or(Refusal::NotFound)
+    }
+
+    /// What the person is there.
+    pub(crate) fn project_role(&self) -> Result<ProjectRole, Refusal> {
+        self.project.as_ref().map(|&(_, role)| role).ok_or(Refusal::NotFound)
     }
 
     /// The organisation that the path names.

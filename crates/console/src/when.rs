@@ -1,6 +1,6 @@
 //! Times and amounts as people read them: always UTC, which is what the log and the export are in.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// A moment to the minute, such as `2026-03-01 14:05 UTC`.
 pub(crate) fn minute(at_ms: u64) -> String {
@@ -17,9 +17,31 @@ pub(crate) fn day(at_ms: u64) -> String {
     format(at_ms, "%Y-%m-%d")
 }
 
+/// A moment or that there is none.
+pub(crate) fn minute_or(at_ms: Option<u64>, none: &str) -> String {
+    at_ms.map_or_else(|| none.to_owned(), minute)
+}
+
+/// A moment as programs read it (RFC 3339).
+pub(crate) fn rfc3339(at_ms: u64) -> String {
+    format(at_ms, "%Y-%m-%dT%H:%M:%SZ")
+}
+
 fn format(at_ms: u64, form: &str) -> String {
     let stamp = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     stamp.map_or_else(|| "an unknown time".to_owned(), |stamp| stamp.strftime(form).to_string())
+}
+
+/// The first millisecond of a day written `YYYY-MM-DD`.
+pub(crate) fn day_start_ms(text: &str) -> Option<u64> {
+    let date: Date = text.parse().ok()?;
+    let start = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    u64::try_from(start.as_millisecond()).ok()
+}
+
+/// A moment as programs write it, in milliseconds.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<Timestamp>().ok()?.as_millisecond()).ok()
 }
 
 /// A count with its thousands set apart.
@@ -33,6 +55,22 @@ pub(crate) fn count(n: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// An amount of bytes, in three digits or so.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut tenths = u128::from(n) * 10;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    if unit == 0 || tenths >= 1000 {
+        format!("{} {}", tenths / 10, UNITS[unit])
+    } else {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    }
 }
 
 /// A count of things: `1 event`, `2 events`.
@@ -49,8 +87,15 @@ mod tests {
         let at_ms = 1_772_374_509_123;
         assert_eq!(minute(at_ms), "2026-03-01 14:15 UTC");
         assert_eq!(clock(at_ms), "14:15:09");
+        assert_eq!(rfc3339(at_ms), "2026-03-01T14:15:09Z");
+        assert_eq!(parse_rfc3339("2026-03-01T14:15:09.123Z"), Some(at_ms));
+        assert_eq!(day_start_ms(&day(at_ms)).map(minute).as_deref(), Some("2026-03-01 00:00 UTC"));
+        assert_eq!((day_start_ms("tomorrow"), parse_rfc3339("soon")), (None, None));
+        assert_eq!(minute_or(None, "never"), "never");
         assert_eq!(minute(u64::MAX), "an unknown time");
         assert_eq!((count(1_234_567).as_str(), count(0).as_str()), ("1\u{202f}234\u{202f}567", "0"));
+        assert_eq!((bytes(0), bytes(1023), bytes(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));
+        assert_eq!((bytes(200 << 20), bytes(u64::MAX)), ("200 MiB".into(), "16383 PiB".into()));
         assert_eq!((of(1, "event"), of(2, "event")), ("1 event".into(), "2 events".into()));
     }
 }

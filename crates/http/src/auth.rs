@@ -142,6 +142,27 @@ pub fn identify(
     Err(worst)
 }
 
+/// The service account that a header names and proves, whichever projects it may use.
+///
+/// # Errors
+/// Why it is not taken.
+pub(crate) fn account(
+    registry: &Registry,
+    mac: impl Fn(&[u8]) -> Mac,
+    now_ms: u64,
+    authorization: &HeaderValue,
+) -> Result<Arc<ServiceAccount>, AuthError> {
+    let mut worst = AuthError::NotBasic;
+    for Credential { user, password } in basic::parse(authorization.as_bytes()).iter() {
+        worst = match registry.service_account(user) {
+            Some(account) if account.accepts(&mac(password.as_bytes()), now_ms) => return Ok(account),
+            Some(_) => AuthError::WrongSecret,
+            None => AuthError::UnknownAccount,
+        };
+    }
+    Err(worst)
+}
+
 fn by_credential(
     registry: &Registry,
     mac: &impl Fn(&[u8]) -> Mac,

@@ -7,7 +7,8 @@ use crate::{
 };
 use forebay_control::{Control, Keyring};
 use forebay_log::{Clock, Log};
-use forebay_route::{Admission, Ledger, Registry};
+use forebay_route::{Admission, Ledger, Registry, ServiceAccount};
+use hyper::header::HeaderValue;
 use std::{
     fmt,
     sync::{
@@ -89,6 +90,15 @@ impl Collector {
     /// Why nobody can be told from it.
     pub fn identify(&self, claim: Claim<'_>) -> Result<Identity, AuthError> {
         self.identify_at(claim, (self.clock)())
+    }
+
+    /// The service account that an `Authorization` header names and proves, whichever projects it may use.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn service_account(&self, authorization: &HeaderValue) -> Result<Arc<ServiceAccount>, AuthError> {
+        let mac = |credential: &[u8]| self.keyring.mac(credential);
+        auth::account(&self.registry, mac, (self.clock)(), authorization)
     }
 
     pub(crate) fn identify_at(&self, claim: Claim<'_>, now_ms: u64) -> Result<Identity, AuthError> {

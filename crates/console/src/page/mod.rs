@@ -1,16 +1,24 @@
 //! The pages. Each module renders what its route shows and takes what its forms send; what is allowed and what is valid
 //! is the store's to say.
 
+pub(crate) mod accounts;
+pub(crate) mod audit;
 pub(crate) mod confirm;
+pub(crate) mod data;
 pub(crate) mod entry;
+pub(crate) mod export;
 pub(crate) mod joining;
+pub(crate) mod keys;
 pub(crate) mod me;
 pub(crate) mod members;
 pub(crate) mod organisations;
 pub(crate) mod overview;
+pub(crate) mod people;
 pub(crate) mod projects;
 pub(crate) mod second_factor;
+pub(crate) mod settings;
 pub(crate) mod snippets;
+pub(crate) mod unclaimed;
 
 use askama::Template;
 

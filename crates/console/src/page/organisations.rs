@@ -59,15 +59,35 @@ struct OrganisationPage<'a> {
     organisation: &'a Organisation,
     since: String,
     is_admin: bool,
+    deleted: Vec<Deleted>,
+}
+
+/// A project that can be had back.
+struct Deleted {
+    id: u64,
+    name: String,
+    when: String,
+    by: String,
+    until: String,
 }
 
 /// One of them.
 pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let organisation = visit.organisation()?;
+    let is_admin = organisation.role >= OrganisationRole::Admin;
+    let deleted = if is_admin { visit.acting()?.deleted_projects(organisation.id)? } else { Vec::new() };
+    let deleted = deleted.into_iter().map(|project| Deleted {
+        id: project.id,
+        name: project.name,
+        when: when::minute(project.deleted_at_ms),
+        by: visit.site.name_of(&project.deleted_by),
+        until: when::day(project.purged_at_ms),
+    });
     let page = OrganisationPage {
         frame: visit.frame(&organisation.name, Place::Organisation("")),
         since: when::minute(organisation.created_at_ms),
-        is_admin: organisation.role >= OrganisationRole::Admin,
+        is_admin,
+        deleted: deleted.collect(),
         organisation,
     };
     Ok(visit.page(&page))
@@ -87,6 +107,15 @@ pub(crate) fn require_second_factor(visit: &Visit<'_>) -> Result<Answer, Refusal
     let id = visit.organisation()?.id;
     match visit.acting()?.require_two_factor(id, visit.form.is_on("required")) {
         Ok(_) => Ok(visit.done(&format!("/console/organisations/{id}"), "saved")),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
+/// Takes a deleted project back.
+pub(crate) fn undelete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let id = visit.organisation()?.id;
+    match visit.acting()?.undelete_project(visit.number("deleted")?) {
+        Ok(_) => Ok(visit.done(&format!("/console/organisations/{id}"), "project-back")),
         Err(error) => visit.again(error.into(), page),
     }
 }

@@ -1,0 +1,180 @@
+//! A project's service accounts: machines that read and import, each with a role and a secret of its own.
+
+use askama::Template;
+use forebay_control::{Account, AccountProject, CreatedAccount, NewAccount, ProjectRole};
+use forebay_record::ProjectId;
+
+use crate::{
+    answer::Answer,
+    frame::{Frame, Place},
+    page::{
+        confirm::{self, Act},
+        keys::grace_of,
+    },
+    refusal::Refusal,
+    visit::{Visit, encoded},
+    when,
+};
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+struct Row {
+    username: String,
+    encoded: String,
+    role: &'static str,
+    /// How many other projects it may use.
+    others: usize,
+    expires: String,
+    used: String,
+    by: String,
+    former: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "accounts.html")]
+struct AccountsPage<'a> {
+    frame: Frame,
+    base: String,
+    rows: Vec<Row>,
+    roles: Vec<&'static str>,
+    username: &'a str,
+}
+
+/// All of them.
+pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let project = visit.project()?.id;
+    let own = visit.project_role()?;
+    let accounts = visit.acting()?.list_service_accounts(ProjectId::new(project))?;
+    let row = |account: Account| {
+        let role =
+            account.projects.iter().find(|one| one.id == project).map_or("none", |one| one.role.as_str());
+        Row {
+            encoded: encoded(&account.username),
+            role,
+            others: account.projects.len().saturating_sub(1),
+            expires: when::minute_or(account.expires_at_ms, "never"),
+            used: when::minute_or(account.last_used_ms, "never"),
+            by: visit.site.name_of(&account.created_by),
+            former: account.former_ends_at_ms.filter(|&end| end > visit.now_ms()).map(when::minute),
+            username: account.username,
+        }
+    };
+    let page = AccountsPage {
+        frame: visit.frame("Service accounts", Place::Project("accounts")),
+        base: here(visit)?,
+        rows: accounts.into_iter().map(row).collect(),
+        roles: ProjectRole::ALL.into_iter().filter(|role| *role <= own).map(ProjectRole::as_str).collect(),
+        username: visit.form.text("username"),
+    };
+    Ok(visit.page(&page))
+}
+
+fn here(visit: &Visit<'_>) -> Result<String, Refusal> {
+    Ok(format!("/console/projects/{}/accounts", visit.project()?.id))
+}
+
+#[derive(Template)]
+#[template(path = "account_secret.html")]
+struct SecretPage {
+    frame: Frame,
+    username: String,
+    secret: String,
+    former_end: Option<String>,
+    curl: String,
+    back: String,
+}
+
+fn show(visit: &Visit<'_>, title: &str, created: CreatedAccount) -> Result<Answer, Refusal> {
+    let page = SecretPage {
+        frame: visit.frame(title, Place::Project("accounts")),
+        curl: format!("curl -u '{}:SECRET' {}/api/app/me", created.username, visit.senders_url()),
+        former_end: created.former_ends_at_ms.map(when::minute),
+        back: here(visit)?,
+        username: created.username,
+        secret: created.secret,
+    };
+    Ok(visit.page(&page))
+}
+
+/// Makes one, and shows its secret, this once.
+pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let made = role_of(visit.form.text("role")).and_then(|role| {
+        let project = visit.project()?;
+        let days = visit.form.number("days").filter(|days| (1..=3650).contains(days));
+        let new = NewAccount {
+            username: visit.form.given("username").map(str::to_owned),
+            secret: None,
+            projects: vec![AccountProject { id: project.id, role }],
+            expires_at_ms: days.map(|days| visit.now_ms() + days * DAY_MS),
+            organisation: Some(project.organisation),
+        };
+        Ok(visit.acting()?.create_service_account(&new)?)
+    });
+    match made {
+        Ok(created) => show(visit, "A new service account", created),
+        Err(refusal) => visit.again(refusal, page),
+    }
+}
+
+/// A project's role, as a form has it.
+pub(crate) fn role_of(word: &str) -> Result<ProjectRole, Refusal> {
+    word.parse().map_err(|error: forebay_control::NoRole| Refusal::Invalid(error.to_string()))
+}
+
+/// The account that the path names, if it may use this project.
+fn account(visit: &Visit<'_>) -> Result<Account, Refusal> {
+    let accounts = visit.acting()?.list_service_accounts(ProjectId::new(visit.project()?.id))?;
+    accounts.into_iter().find(|one| one.username == visit.part("account")).ok_or(Refusal::NotFound)
+}
+
+/// Gives one another secret, and shows it; the old one is taken for a while.
+pub(crate) fn rotate(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let rotated = grace_of(visit.form.text("grace"))
+        .and_then(|grace| Ok(visit.acting()?.rotate_service_account(&account(visit)?.username, grace)?));
+    match rotated {
+        Ok(created) => show(visit, "A new secret", created),
+        Err(refusal) => visit.again(refusal, page),
+    }
+}
+
+/// Asks whether one is to be deleted.
+pub(crate) fn delete_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let act = delete_act(visit)?;
+    Ok(confirm::page(visit, Place::Project("accounts"), act))
+}
+
+/// Deletes it, or takes it out of this project.
+pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let deleted = delete_act(visit).and_then(|act| {
+        confirm::check(visit, &act)?;
+        Ok(visit.acting()?.delete_service_account(&act.word)?)
+    });
+    match deleted {
+        Ok(()) => Ok(visit.done(&here(visit)?, "account-deleted")),
+        Err(refusal) => visit.again(refusal, delete_page),
+    }
+}
+
+fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
+    let account = account(visit)?;
+    let here = here(visit)?;
+    let used = when::minute_or(account.last_used_ms, "never");
+    Ok(Act {
+        title: "Delete a service account".to_owned(),
+        affected: vec![
+            format!(
+                "Whatever signs in as it: {} so far, the last one {used}.",
+                when::of(account.uses, "request")
+            ),
+            format!("It may use {}.", when::of(account.projects.len() as u64, "project")),
+        ],
+        happens: vec!["It stops working everywhere at once.".to_owned()],
+        undo: "No. Another one can be made, with another secret.".to_owned(),
+        action: format!("{here}/{}/delete", encoded(&account.username)),
+        word: account.username,
+        word_is: "its name",
+        button: "Delete service account",
+        back: here,
+        ..Act::default()
+    })
+}

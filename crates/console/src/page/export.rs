@@ -1,0 +1,78 @@
+//! The raw export: which days, about how many rows, and the line that fetches them.
+
+use askama::Template;
+use forebay_control::StatsFilter;
+use forebay_record::ProjectId;
+use forebay_route::Owner;
+
+use crate::{
+    answer::Answer,
+    frame::{Frame, Place},
+    page::snippets::shell,
+    refusal::Refusal,
+    visit::Visit,
+    when,
+};
+
+const DAY_MS: u64 = 24 * 3_600_000;
+/// So many days are proposed.
+const DAYS: u64 = 7;
+
+#[derive(Template)]
+#[template(path = "export.html")]
+struct ExportPage {
+    frame: Frame,
+    base: String,
+    from: String,
+    to: String,
+    event: String,
+    today: String,
+    rows: String,
+    bytes: String,
+    by_account: String,
+    by_secret: String,
+}
+
+/// The page.
+pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let project = visit.project()?;
+    let today = when::day(visit.now_ms());
+    let week_ago = when::day(visit.now_ms().saturating_sub((DAYS - 1) * DAY_MS));
+    // A day that is none is not taken over.
+    let day = |name: &str, otherwise: &str| match when::day_start_ms(visit.query.text(name)) {
+        Some(start_ms) => when::day(start_ms),
+        None => otherwise.to_owned(),
+    };
+    let (from, to) = (day("from", &week_ago), day("to", &today));
+    let (from, to) = if from <= to { (from, to) } else { (to, from) };
+    let event = visit.query.text("event").to_owned();
+    let owner = ProjectId::new(project.id).map(Owner::Project).ok_or(Refusal::NotFound)?;
+    let filter = StatsFilter {
+        owners: vec![owner],
+        from_ms: when::day_start_ms(&from),
+        to_ms: when::day_start_ms(&to).map(|start_ms| start_ms + DAY_MS - 1),
+        ..StatsFilter::default()
+    };
+    let counts = visit.control().stats(&filter)?.totals;
+    let mut query = format!("from_date={from}&to_date={to}");
+    if !event.is_empty() {
+        let names = serde_json::json!([event]).to_string();
+        query.push_str("&event=");
+        query.extend(form_urlencoded::byte_serialize(names.as_bytes()));
+    }
+    let url = format!("{}/api/2.0/export?{query}", visit.senders_url());
+    let with_project = shell(&format!("{url}&project_id={}", project.id));
+    let page = ExportPage {
+        frame: visit.frame("Export", Place::Project("export")),
+        base: format!("/console/projects/{}/export", project.id),
+        by_account: format!("curl --compressed -u USERNAME:SECRET -o events.ndjson {with_project}"),
+        by_secret: format!("curl --compressed -u API_SECRET: -o events.ndjson {}", shell(&url)),
+        rows: when::count(counts.stored),
+        bytes: when::bytes(counts.stored_bytes),
+        from,
+        to,
+        event,
+        today,
+    };
+    Ok(visit.page(&page))
+}
