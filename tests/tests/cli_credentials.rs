@@ -103,6 +103,17 @@ fn a_service_account_is_rotated_and_a_gdpr_token_made_and_ended() {
     forebay.cli(&["service-account", "rotate", "etl", "--grace", "0"]);
     in_force("neither does now", || !reads(made.str("secret")) && !reads(rotated.str("secret")));
     assert!(forebay.cli(&["service-account", "list"]).text().contains("(analyst)"));
+    let third = forebay.cli(&["service-account", "rotate", "etl", "--grace", "0", "--json"]).json();
+    let imports = || {
+        let path = format!("/import?project_id={}", project.id);
+        let event =
+            r#"[{"event":"a","properties":{"time":1700000000,"distinct_id":"u","$insert_id":"abc-1"}}]"#;
+        forebay.send(&Request::post(&path, event).basic("etl", third.str("secret"))).status
+    };
+    in_force("an analyst only reads", || reads(third.str("secret")));
+    assert_eq!(imports(), 401);
+    forebay.cli(&["service-account", "add-to-project", "etl", &format!("{}=admin", project.id)]);
+    in_force("an admin imports", || imports() == 200);
     forebay.cli(&["service-account", "remove-from-project", "etl", &id(&project)]);
     forebay
         .try_cli(&["service-account", "remove-from-project", "etl", &id(&project)])

@@ -333,13 +333,15 @@ fn service_accounts(
         only_if(only, "username"),
     ))?;
     let mut of_account = transaction.prepare_cached(
-        "SELECT project_id FROM service_account_projects WHERE service_account_id = ?1 ORDER BY project_id",
+        "SELECT project_id, role IN ('admin', 'owner') FROM service_account_projects \
+         WHERE service_account_id = ?1 ORDER BY project_id",
     )?;
     let rows = statement.query_map([only], |row| {
         let account = ServiceAccount {
             username: row.get::<_, String>(1)?.into(),
             secret_mac: Mac(row.get(2)?),
             projects: Vec::new(),
+            writes: Vec::new(),
             expires_at_ms: row.get(3)?,
             former_secret: row.get::<_, Option<[u8; 32]>>(4)?.map(Mac).zip(row.get(5)?),
         };
@@ -347,9 +349,16 @@ fn service_accounts(
     })?;
     rows.map(|row| {
         let (id, mut account) = row?;
-        let projects =
-            of_account.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<u64>>>()?;
-        account.projects = projects.into_iter().filter_map(ProjectId::new).collect();
+        for project in
+            of_account.query_map([id], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, bool>(1)?)))?
+        {
+            let (project, writes) = project?;
+            let Some(project) = ProjectId::new(project) else { continue };
+            account.projects.push(project);
+            if writes {
+                account.writes.push(project);
+            }
+        }
         Ok(account)
     })
     .collect()

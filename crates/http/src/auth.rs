@@ -37,10 +37,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this identity may read the project's data and replace its lookup tables.
+    /// Whether this identity may read the project's data.
     #[must_use]
     pub fn may_read(&self) -> bool {
         matches!(self.proof, Proof::ApiSecret(_) | Proof::ServiceAccount(..))
+    }
+
+    /// Whether this identity may add to the project: import and record. A service account's role must reach for it.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        match &self.proof {
+            Proof::Token | Proof::ApiKey(_) | Proof::ApiSecret(_) => true,
+            Proof::ServiceAccount(account, _) => account.may_write(self.project.id),
+        }
     }
 
     /// The credential whose use is noted: a token's is not, it is public.
@@ -76,6 +85,8 @@ pub enum AuthError {
     Mismatch,
     /// It is good for sending only.
     NotReading,
+    /// The service account's role in the project is good for reading only.
+    NotWriting,
 }
 
 impl fmt::Display for AuthError {
@@ -92,6 +103,9 @@ impl fmt::Display for AuthError {
             AuthError::NotMember => "Unauthorized, service account is not a project member",
             AuthError::Mismatch => {
                 "Mismatch between the project ID of the credentials and the URL's project ID"
+            }
+            AuthError::NotWriting => {
+                "Unauthorized, the service account's role in this project only reads: it takes admin"
             }
             AuthError::NotReading => {
                 "Unauthorized, this needs the project's API secret or a service account: a token or API key only sends"
@@ -232,6 +246,7 @@ mod tests {
             secret_mac: mac(b"pass"),
             former_secret: None,
             projects: vec![ProjectId::new(1).unwrap()],
+            writes: vec![],
             expires_at_ms: Some(1000),
         }));
         registry
@@ -295,5 +310,21 @@ mod tests {
         check(Some("Basic robot:wrong"), None, Some("1"), "WrongSecret");
         check(Some("Basic human:pass"), None, Some("1"), "UnknownAccount");
         check_at(1000, Some("Basic robot:pass"), None, Some("1"), "WrongSecret");
+    }
+
+    #[test]
+    fn a_service_account_writes_where_its_role_reaches_and_others_always() {
+        let registry = registry();
+        let robot = registry.service_account("robot").unwrap();
+        let project = registry.project(ProjectId::new(1).unwrap()).unwrap();
+        let may_write = |proof| Identity { project: Arc::clone(&project), proof }.may_write();
+        assert!(
+            may_write(Proof::Token)
+                && may_write(Proof::ApiKey(mac(b"k")))
+                && may_write(Proof::ApiSecret(mac(b"s")))
+        );
+        assert!(!may_write(Proof::ServiceAccount(Arc::clone(&robot), mac(b"pass"))));
+        let admin = ServiceAccount { writes: robot.projects.clone(), ..ServiceAccount::clone(&robot) };
+        assert!(may_write(Proof::ServiceAccount(Arc::new(admin), mac(b"pass"))));
     }
 }

@@ -187,7 +187,8 @@ impl Intent<'_> {
             api_key: params.api_key(),
             project_id: params.project_id(),
         };
-        self.core.shared.identify_at(claim, self.now_ms).map(|identity| identity.project)
+        let identity = self.core.shared.identify_at(claim, self.now_ms)?;
+        if identity.may_write() { Ok(identity.project) } else { Err(auth::AuthError::NotWriting) }
     }
 
     fn sort_and_store(&self, scanned: &Scanned<'_>) -> Judged {

@@ -160,7 +160,11 @@ fn reader(core: &Core, parts: &Parts) -> Result<Identity, AuthError> {
         project_id: params.project_id(),
     };
     let identity = core.shared.identify(claim)?;
-    if identity.may_read() { Ok(identity) } else { Err(AuthError::NotReading) }
+    match (identity.may_read(), identity.may_write()) {
+        (false, _) => Err(AuthError::NotReading),
+        (true, false) => Err(AuthError::NotWriting),
+        (true, true) => Ok(identity),
+    }
 }
 
 /// The file, unpacked if it is gzip: told by its first bytes, as headers are lost on the way.

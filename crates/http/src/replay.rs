@@ -5,7 +5,7 @@
 
 use crate::{
     answer::{self, Answer},
-    auth::Claim,
+    auth::{AuthError, Claim},
     collect::{count_refused, not_stored, reason_of, refuse_unread},
     connection::Session,
     intake,
@@ -37,8 +37,12 @@ pub(crate) async fn record(session: &Session, parts: &Parts, mut body: Incoming)
         api_key: params.api_key(),
         project_id: params.project_id(),
     };
-    let project = match core.shared.identify(claim) {
-        Ok(identity) => identity.project,
+    let identified = core.shared.identify(claim).and_then(|identity| match identity.may_write() {
+        true => Ok(identity.project),
+        false => Err(AuthError::NotWriting),
+    });
+    let project = match identified {
+        Ok(project) => project,
         Err(error) => {
             let text = error.to_string();
             count_refused(core, Endpoint::Record, Reason::Unauthorized, &text, query.as_bytes());

@@ -217,7 +217,7 @@ impl Project {
     }
 }
 
-/// A machine's account: may read, import and replace lookup tables in the projects listed.
+/// A machine's account: reads in the projects listed, and in some of them imports and replaces lookup tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccount {
     /// The name it signs in with.
@@ -226,8 +226,10 @@ pub struct ServiceAccount {
     pub secret_mac: Mac,
     /// Digest of the secret before it, and until when that is taken too.
     pub former_secret: Option<(Mac, u64)>,
-    /// The projects it may use, in ascending order.
+    /// The projects it may read, in ascending order.
     pub projects: Vec<ProjectId>,
+    /// Those of them it may write to: import, and replace lookup tables. In ascending order.
+    pub writes: Vec<ProjectId>,
     /// When it stops working, in milliseconds since the epoch; `None`: never.
     pub expires_at_ms: Option<u64>,
 }
@@ -240,6 +242,12 @@ impl ServiceAccount {
         let is_its_own =
             (self.secret_mac == *secret_mac) | self.former_secret.as_ref().is_some_and(is_former);
         is_its_own && self.expires_at_ms.is_none_or(|end| now_ms < end)
+    }
+
+    /// Whether it may write to `project`.
+    #[must_use]
+    pub fn may_write(&self, project: ProjectId) -> bool {
+        self.writes.binary_search(&project).is_ok()
     }
 
     /// Whether it may use `project`.

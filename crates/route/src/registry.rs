@@ -226,9 +226,11 @@ impl Registry {
     }
 }
 
-/// [`ServiceAccount::may_use`] relies on the order.
+/// [`ServiceAccount::may_use`] and [`ServiceAccount::may_write`] rely on the order.
 fn sorted(mut account: ServiceAccount) -> ServiceAccount {
-    account.projects.sort_unstable();
-    account.projects.dedup();
+    for projects in [&mut account.projects, &mut account.writes] {
+        projects.sort_unstable();
+        projects.dedup();
+    }
     account
 }

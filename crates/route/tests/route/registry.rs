@@ -106,6 +106,7 @@ fn an_account_accepts_its_own_secret_until_it_expires() {
         secret_mac: mac(5),
         former_secret: None,
         projects: vec![id(9), id(3), id(9)],
+        writes: vec![id(9), id(2)],
         expires_at_ms: Some(100),
     }));
     let account = registry.service_account("etl").unwrap();
@@ -114,6 +115,9 @@ fn an_account_accepts_its_own_secret_until_it_expires() {
     }
     for (project, allowed) in [(3, true), (9, true), (4, false)] {
         assert_eq!(account.may_use(id(project)), allowed, "project {project}");
+    }
+    for (project, allowed) in [(3, false), (9, true), (4, false)] {
+        assert_eq!(account.may_write(id(project)), allowed, "project {project}");
     }
     registry.apply(Change::ServiceAccountRemoved("etl".into()));
     assert!(registry.service_account("etl").is_none());
