@@ -159,13 +159,14 @@ impl Control {
         })
     }
 
-    /// Sums up what is older, or more, than `keep`, and deletes the audit's oldest. Totals stay what they
+    /// Sums up what is older, or more, than `keep`, and deletes the audit's oldest, former credentials that are not shown any
+    /// more, and the projects whose time to be had back is over. Totals stay what they
     /// were. To be called every hour or so.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn prune(&self, keep: Keep) -> Result<(), StoreError> {
-        self.change(|job| {
+        self.change_as("server", |job| {
             let since = |days: u32| job.now_ms.saturating_sub(u64::from(days) * DAY_MS);
             let by_minute = since(keep.minutes_days);
             sum_up(job, by_minute - by_minute % HOUR_MS, Into::TheirHour)?;

@@ -40,6 +40,7 @@ impl Acting<'_> {
             for membership in &leaving.organisations {
                 leave(job, &leaving, membership.id, &membership.name)?;
             }
+            job.execute("DELETE FROM sign_ins WHERE email_key = ?1", [super::key(&leaving.email)])?;
             // Sessions and roles in projects go with the row.
             job.execute("DELETE FROM people WHERE id = ?1", [id.0])?;
             let left: Vec<_> = leaving.organisations.iter().map(|o| o.id.to_string()).collect();

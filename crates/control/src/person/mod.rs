@@ -233,6 +233,9 @@ impl Acting<'_> {
                 }
                 let sql = "UPDATE people SET email = ?2, email_key = ?3 WHERE id = ?1";
                 job.execute(sql, params![id.0, email, key(email)])?;
+                // Theirs to see, to take along and to erase, as before.
+                let sql = "UPDATE sign_ins SET email_key = ?2 WHERE email_key = ?1";
+                job.execute(sql, params![key(&old.email), key(email)])?;
                 done.push("email");
             }
             if !done.is_empty() {

@@ -2,7 +2,7 @@
 
 use forebay_control::{
     AuditFilter, Control, GdprToken, NewAccount, NewInvitation, OrganisationRole, Outcome, PeopleError,
-    PersonId, PreferencesChange, ProjectRole,
+    PersonChange, PersonId, PreferencesChange, ProjectRole,
 };
 
 use crate::common::{PASSWORD, enter, enter_with_password, host_proof, organisation, proof, sign_in, store};
@@ -215,4 +215,20 @@ fn what_deletion_takes_is_told_before() {
     let of_member = control.acting(member).losses(member).unwrap();
     assert_eq!((of_member.organisations[0].outcome, of_member.projects.len()), (Outcome::Stays, 0));
     assert!(control.acting(member).losses(owner).is_err());
+}
+
+#[test]
+fn attempts_to_sign_in_follow_a_new_address_and_go_with_the_person() {
+    let (dir, control) = store();
+    let zoe = enter_with_password(&control, "zoe");
+    control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap();
+    let change = PersonChange { email: Some("zoe@example.org".to_owned()), ..PersonChange::default() };
+    control.acting(zoe).change_person(zoe, &change, Some(&proof(&control, zoe))).unwrap();
+    assert_eq!(control.acting(zoe).personal_data(zoe).unwrap().sign_ins.len(), 1);
+    control.acting(zoe).delete_person(zoe, &proof(&control, zoe), &[]).unwrap();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    for table in ["people", "sessions", "sign_ins", "gdpr_tokens", "usage_log", "view_settings"] {
+        let left: u64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
 }
