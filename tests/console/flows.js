@@ -144,6 +144,19 @@ async function walk({ given, person, look, complaints }) {
   if (answer.status() !== 404) complaints.push(`a member sees a project that is not shared: ${answer.status()}`);
   await look(grace, 'error-not-found');
 
+  // Without scripts: signing in, a form, and an act that asks for a name, whose button then waits for nothing.
+  const plain = await person({ javaScriptEnabled: false });
+  await signIn(plain, 'grace@example.com', PASSWORD);
+  await plain.goto('/console/me');
+  await plain.fill('#name', 'Rear Admiral Grace Hopper');
+  await button(plain, 'Save').click();
+  await expect(plain, 'a form without scripts', 'Rear Admiral Grace Hopper');
+  await plain.goto('/console/me/delete');
+  await plain.fill('#current', PASSWORD);
+  await plain.fill('#typed', 'somebody@example.com');
+  await button(plain, 'Delete my account').click();
+  await expect(plain, 'a name that is another', 'Nothing was changed');
+
   await require('./flows_admin.js').walk({ ada, grace, project, organisation, look, expect, button, complaints, PASSWORD, given });
 
   // Leaving, with the organisation handed over.

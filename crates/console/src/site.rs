@@ -95,7 +95,7 @@ impl Site {
         };
         let mut visit = Visit::new(self, route, parts, asked, cookie.value.clone());
         visit.signed = cookie.signed;
-        if route.face == Face::Call && visit.signed.is_none() {
+        if route.face == Face::Call && route.needs != Needs::Nobody && visit.signed.is_none() {
             visit.account = match self.account(asked) {
                 Ok(account) => account,
                 Err(refusal) => return refuse(&visit, &refusal),

@@ -22,6 +22,15 @@ pub(crate) fn minute_or(at_ms: Option<u64>, none: &str) -> String {
     at_ms.map_or_else(|| none.to_owned(), minute)
 }
 
+/// How often something was used, and when last, for a sentence.
+pub(crate) fn used(times: u64, thing: &str, last_ms: Option<u64>) -> String {
+    match last_ms {
+        None if times == 0 => format!("no {thing} so far"),
+        None => format!("{} so far", of(times, thing)),
+        Some(last_ms) => format!("{} so far, the last one {}", of(times, thing), minute(last_ms)),
+    }
+}
+
 /// A moment as programs read it (RFC 3339).
 pub(crate) fn rfc3339(at_ms: u64) -> String {
     format(at_ms, "%Y-%m-%dT%H:%M:%SZ")
@@ -92,6 +101,8 @@ mod tests {
         assert_eq!(day_start_ms(&day(at_ms)).map(minute).as_deref(), Some("2026-03-01 00:00 UTC"));
         assert_eq!((day_start_ms("tomorrow"), parse_rfc3339("soon")), (None, None));
         assert_eq!(minute_or(None, "never"), "never");
+        assert_eq!(used(0, "event", None), "no event so far");
+        assert_eq!(used(2, "event", Some(at_ms)), "2 events so far, the last one 2026-03-01 14:15 UTC");
         assert_eq!(minute(u64::MAX), "an unknown time");
         assert_eq!((count(1_234_567).as_str(), count(0).as_str()), ("1\u{202f}234\u{202f}567", "0"));
         assert_eq!((bytes(0), bytes(1023), bytes(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));

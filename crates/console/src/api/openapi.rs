@@ -73,6 +73,10 @@ fn operation(route: &Route) -> Value {
     };
     let mut responses = Map::new();
     responses.insert("200".into(), answer("done", "Answer"));
+    if route.verb == Verb::Post {
+        responses
+            .insert("201".into(), answer("made; what is told once, such as a secret, is in it", "Answer"));
+    }
     let mut refuse = |status: &str, what: &str| responses.insert(status.to_owned(), answer(what, "Error"));
     let needs = match route.needs {
         Needs::Nobody => "nothing".to_owned(),
@@ -87,6 +91,7 @@ fn operation(route: &Route) -> Value {
         refuse("404", "not there, or not to be known of");
     }
     if route.verb != Verb::Get {
+        refuse("408", "it did not arrive whole");
         refuse("400", "what was sent cannot be");
         refuse("409", "it does not go together with what there is");
         refuse("413", "longer than 64 KiB");
@@ -96,6 +101,11 @@ fn operation(route: &Route) -> Value {
         "summary": route.about, "description": format!("Needs {needs}."), "parameters": parameters,
         "responses": responses,
     });
+    if route.verb == Verb::Post {
+        let schema = json!({ "type": "object" });
+        operation["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+    }
     if route.needs == Needs::Nobody {
         operation["security"] = json!([]);
     } else {

@@ -158,14 +158,11 @@ pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let account = account(visit)?;
     let here = here(visit)?;
-    let used = when::minute_or(account.last_used_ms, "never");
+    let used = when::used(account.uses, "request", account.last_used_ms);
     Ok(Act {
         title: "Delete a service account".to_owned(),
         affected: vec![
-            format!(
-                "Whatever signs in as it: {} so far, the last one {used}.",
-                when::of(account.uses, "request")
-            ),
+            format!("Whatever signs in as it: {used}."),
             format!("It may use {}.", when::of(account.projects.len() as u64, "project")),
         ],
         happens: vec!["It stops working everywhere at once.".to_owned()],

@@ -225,9 +225,8 @@ fn gdpr_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let present = visit.acting()?.gdpr_token(visit.who_id())?;
     let affected = match present {
         Some(token) => vec![format!(
-            "Whatever uses the present token: {} so far, the last one {}.",
-            when::of(token.uses, "request"),
-            when::minute_or(token.last_used_ms, "never")
+            "Whatever uses the present token: {}.",
+            when::used(token.uses, "request", token.last_used_ms)
         )],
         None => vec!["Nobody: you have no token yet.".to_owned()],
     };

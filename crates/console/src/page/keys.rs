@@ -130,12 +130,11 @@ fn remove_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let token = visit.form.given("token").or_else(|| visit.query.given("token")).unwrap_or_default();
     let found = project.tokens.iter().find(|one| one.token == token);
     let found = found.ok_or_else(|| Refusal::Conflict("the project has no such token".to_owned()))?;
-    let used = when::minute_or(found.last_used_ms, "never");
     Ok(Act {
         title: "Remove a token".to_owned(),
         affected: vec![format!(
-            "Every app that sends under it: {} so far, the last one {used}.",
-            when::of(found.events, "event")
+            "Every app that sends under it: {}.",
+            when::used(found.events, "event", found.last_used_ms)
         )],
         happens: vec![
             "Events sent under it no longer belong to this project. They are kept unclaimed for a while.".to_owned(),
@@ -230,19 +229,13 @@ pub(crate) fn reset(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 
 fn reset_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let project = visit.project()?;
-    let secret = when::minute_or(project.api_secret_last_used_ms, "never");
-    let key = when::minute_or(project.api_key_last_used_ms, "never");
+    let secret = when::used(project.api_secret_uses, "request", project.api_secret_last_used_ms);
+    let key = when::used(project.api_key_uses, "request", project.api_key_last_used_ms);
     Ok(Act {
         title: "Reset API key and secret".to_owned(),
         affected: vec![
-            format!(
-                "Whoever reads with the secret: {} so far, the last one {secret}.",
-                when::of(project.api_secret_uses, "request")
-            ),
-            format!(
-                "Whoever imports with the key: {} so far, the last one {key}.",
-                when::of(project.api_key_uses, "request")
-            ),
+            format!("Whoever reads with the secret: {secret}."),
+            format!("Whoever imports with the key: {key}."),
             "Apps that send are not affected: the token stays.".to_owned(),
         ],
         happens: vec![
