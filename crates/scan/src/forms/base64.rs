@@ -40,10 +40,12 @@ pub fn decode_in_place(text: &mut [u8]) -> Result<usize, Invalid> {
         Some(last) => last + 1,
         None => return Err(Invalid),
     };
-    // Nearly all text is of the standard alphabet; the check is as fast as reading it.
-    if base64_simd::STANDARD_NO_PAD.check(&text[..len]).is_err() {
-        len = normalise(&mut text[..len])?;
+    // Nearly all text is of the standard alphabet; the check is as fast as reading it. What it takes does decode.
+    if base64_simd::STANDARD_NO_PAD.check(&text[..len]).is_ok() {
+        let decoded = base64_simd::STANDARD_NO_PAD.decode_inplace(&mut text[..len]);
+        return decoded.map(|decoded| decoded.len()).map_err(|_| Invalid);
     }
+    len = normalise(&mut text[..len])?;
     if len % 4 == 1 {
         return Err(Invalid);
     }
@@ -60,8 +62,8 @@ pub(crate) fn decode_plain(raw: &[u8], out: &mut BytesMut) -> bool {
     while let Some(rest) = [&b"="[..], b"%3D", b"%3d"].iter().find_map(|pad| text.strip_suffix(*pad)) {
         text = rest;
     }
-    // At either end a plus is a blank, and not part of it.
-    if let [] | [b'+', ..] | [.., b'+'] = text {
+    // At either end a plus is a blank, and not part of it. Whatever else is escaped is found before anything is decoded.
+    if matches!(text, [] | [b'+', ..] | [.., b'+']) || memchr::memchr(b'%', text).is_some() {
         return false;
     }
     out.resize(text.len() / 4 * 3 + 2, 0);
