@@ -88,6 +88,11 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await button(ada, 'Show').click();
   await expect(ada, 'the line', 'api/2.0/export?from_date=');
   await look(ada, 'export');
+  const [events] = await Promise.all([ada.waitForEvent('download'), ada.getByRole('link', { name: 'Download' }).click()]);
+  const lines = require('zlib').gunzipSync(require('fs').readFileSync(await events.path())).toString().trim().split('\n');
+  if (lines.length !== 4 || !lines.every((line) => JSON.parse(line).event === 'Order completed')) {
+    complaints.push(`the file of events has ${lines.length} lines: ${lines[0]}`);
+  }
   await ada.goto(`${project}/settings`);
   await look(ada, 'settings');
   await ada.fill('#name', 'Web shop');

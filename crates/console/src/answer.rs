@@ -9,7 +9,9 @@ use std::fmt;
 
 use askama::Template;
 use bytes::Bytes;
+use forebay_export::Query;
 use forebay_http::Body;
+use forebay_route::ProjectSettings;
 use hyper::{
     HeaderMap, Response, StatusCode,
     header::{
@@ -35,6 +37,13 @@ pub(crate) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    export: Option<Export>,
+}
+
+/// Events that are the body of an answer: they are streamed, and not made where pages are.
+pub(crate) struct Export {
+    pub(crate) project: ProjectSettings,
+    pub(crate) query: Query,
 }
 
 impl fmt::Debug for Answer {
@@ -60,7 +69,7 @@ impl Answer {
             HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
         );
         headers.insert(VARY, HeaderValue::from_static("Cookie, Authorization"));
-        Answer { status, headers, body: body.into() }
+        Answer { status, headers, body: body.into(), export: None }
     }
 
     /// A page. One that cannot be rendered is a plain sentence, and told to the log.
@@ -89,6 +98,17 @@ impl Answer {
             answer.headers.insert(hyper::header::CONTENT_DISPOSITION, disposition);
         }
         answer
+    }
+
+    /// With events in the place of its body.
+    pub(crate) fn and_export(mut self, export: Export) -> Answer {
+        self.export = Some(export);
+        self
+    }
+
+    /// The events that are its body, if they are.
+    pub(crate) fn take_export(&mut self) -> Option<Export> {
+        self.export.take()
     }
 
     /// A file of the pages' look, which changes with the program only: its address holds its version.

@@ -7,13 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use forebay_export::ExportMount;
 use forebay_http::{BodyError, Collector, Context, Mount, MountFuture, Place};
 use forebay_log::Store;
 use hyper::Request;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Export},
     api,
     half::Halves,
     refusal::Refusal,
@@ -30,15 +31,22 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Console {
     site: Arc<Site>,
+    export: ExportMount,
     turns: Arc<Semaphore>,
 }
 
 impl Console {
-    /// A console of what `collector` takes in and `store` reads, for senders that connect to `port`.
+    /// A console of what `collector` takes in, `store` reads and `export` gives out, for senders that connect to `port`.
     #[must_use]
-    pub fn new(collector: Arc<Collector>, store: Store, port: u16, config: ConsoleConfig) -> Console {
+    pub fn new(
+        collector: Arc<Collector>,
+        store: Store,
+        export: ExportMount,
+        port: u16,
+        config: ConsoleConfig,
+    ) -> Console {
         let site = Site { collector, store, config, port, halves: Halves::default() };
-        Console { site: Arc::new(site), turns: Arc::new(Semaphore::new(TURNS)) }
+        Console { site: Arc::new(site), export, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
     /// What to hang in.
@@ -58,6 +66,7 @@ impl Console {
             is_admin: context.is_admin,
         };
         let (site, turns) = (Arc::clone(&self.site), Arc::clone(&self.turns));
+        let (collector, exporter) = (Arc::clone(&context.collector), self.export.clone());
         Box::pin(async move {
             let Ok(Ok(turn)) = timeout(TURN_WAIT, turns.acquire_owned()).await else {
                 return api::refused(&Refusal::Busy).and_retry_after(2).into_response();
@@ -67,11 +76,15 @@ impl Console {
                 drop(turn);
                 answer
             });
-            let answer: Answer = answering.await.unwrap_or_else(|panicked| {
+            let mut answer: Answer = answering.await.unwrap_or_else(|panicked| {
                 tracing::error!(%panicked, "a request of the console failed");
                 api::refused(&Refusal::Failed(panicked.to_string()))
             });
-            answer.into_response()
+            let Some(Export { project, query }) = answer.take_export() else { return answer.into_response() };
+            match exporter.file(&collector, &project, query).await {
+                Ok(events) => answer.into_response().map(|_| events),
+                Err(why) => api::refused(&Refusal::Unavailable(why)).and_retry_after(30).into_response(),
+            }
         })
     }
 }

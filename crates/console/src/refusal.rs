@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     Conflict(String),
     /// Too many attempts; the next one is looked at after so many seconds.
     Throttled(u64),
+    /// It cannot be had now: why.
+    Unavailable(String),
     /// Too many requests of the console at once.
     Busy,
     /// We failed: why, for the log.
@@ -52,7 +54,9 @@ impl Refusal {
             }
             Refusal::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Body(BodyError::Broken) => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Body(BodyError::Busy) | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Body(BodyError::Busy) | Refusal::Busy | Refusal::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -75,7 +79,7 @@ impl Refusal {
             Refusal::Invalid(_) => "That cannot be",
             Refusal::Conflict(_) => "That does not go together",
             Refusal::Throttled(_) => "Too many attempts",
-            Refusal::Body(BodyError::Busy) | Refusal::Busy => "Busy just now",
+            Refusal::Body(BodyError::Busy) | Refusal::Busy | Refusal::Unavailable(_) => "Busy just now",
             Refusal::Failed(_) => "Something went wrong on our side",
         }
     }
@@ -92,7 +96,10 @@ impl Refusal {
             Refusal::Method(methods) => {
                 format!("This address takes {methods} only. Go back and use the page's own buttons.")
             }
-            Refusal::Denied(why) | Refusal::Invalid(why) | Refusal::Conflict(why) => sentence(why),
+            Refusal::Denied(why)
+            | Refusal::Invalid(why)
+            | Refusal::Conflict(why)
+            | Refusal::Unavailable(why) => sentence(why),
             Refusal::SecondFactor => {
                 "This organisation asks everybody for a second factor at sign-in. Set one up under \
                                       your settings, then come back."
@@ -279,6 +286,7 @@ mod tests {
             (Refusal::Invalid("a name is missing".into()), 400),
             (Refusal::Conflict("taken".into()), 409),
             (Refusal::Throttled(90), 429),
+            (Refusal::Unavailable("too many exports are running".into()), 503),
             (Refusal::Busy, 503),
             (Refusal::Failed("the disk is full".into()), 500),
         ] {

@@ -48,6 +48,7 @@ pub const ROUTES: &[Route] = &[
     page(Get, "/console/projects/{project}/live", CONSUMER, "The part of it that changes", page::overview::live),
     page(Get, "/console/projects/{project}/rejected", CONSUMER, "What was rejected of late", page::overview::rejected),
     page(Get, "/console/projects/{project}/export", ANALYST, "What an export would bring, and the line that fetches it", page::export::page),
+    page(Get, "/console/projects/{project}/export/file", ANALYST, "The events as a file", page::export::file),
     page(Get, "/console/projects/{project}/keys", ADMIN, "Its access keys", page::keys::page),
     page(Post, "/console/projects/{project}/keys/tokens", ADMIN, "Add a token", page::keys::add_token),
     page(Get, "/console/projects/{project}/keys/tokens/remove", OWNER, "Ask whether a token is to go", page::keys::remove_page),

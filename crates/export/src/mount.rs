@@ -14,8 +14,9 @@ use crate::{
     stream::Stream,
 };
 use bytes::Bytes;
-use forebay_http::{AuthError, Body, BodyError, Claim, Context, Mount, MountFuture};
+use forebay_http::{AuthError, Body, BodyError, Claim, Collector, Context, Mount, MountFuture};
 use forebay_log::Store;
+use forebay_route::ProjectSettings;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{
@@ -35,7 +36,8 @@ const TURN_WAIT: Duration = Duration::from_secs(20);
 /// When to come back after that.
 const RETRY_AFTER_S: u32 = 30;
 
-/// Serves the raw export.
+/// Serves the raw export. Clones share its turns.
+#[derive(Clone)]
 pub struct ExportMount {
     store: Store,
     turns: Arc<Semaphore>,
@@ -48,6 +50,27 @@ impl ExportMount {
     pub fn new(store: Store, concurrent_max: usize) -> ExportMount {
         let turns = Arc::new(Semaphore::new(concurrent_max.clamp(1, Semaphore::MAX_PERMITS)));
         ExportMount { store, turns, turn_wait: TURN_WAIT }
+    }
+
+    /// The events of a project as a gzip file, for a caller whose right to read them was shown elsewhere: a person who
+    /// signed in.
+    ///
+    /// # Errors
+    /// Why there is none now, in a sentence; what of it is our fault is in the log.
+    pub async fn file(
+        &self,
+        collector: &Collector,
+        project: &ProjectSettings,
+        query: Query,
+    ) -> Result<Body, String> {
+        let turn = tokio::time::timeout(self.turn_wait, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Refused::Busy.to_string()) };
+        let prepared = Prepared::of(collector, project, query, (collector.clock)());
+        let stream = start(&self.store, prepared, true, turn).await.map_err(|refused| {
+            refused.tell();
+            refused.to_string()
+        })?;
+        Ok(Body::stream(stream))
     }
 }
 
@@ -106,12 +129,18 @@ fn prepare(parts: &Parts, context: &Context) -> Result<Prepared, Refused> {
         project = identity.project.id.as_u64(), client = %context.client,
         from_date = %query.days.start(), to_date = %query.days.end(), "export"
     );
-    let keyring = collector.control.keyring();
-    Ok(Prepared {
-        subject: Subject::of(&identity.project.settings, now_ms),
-        query,
-        address_hash: Arc::new(move |ip| address_hash(|text| keyring.mac(text), ip)),
-    })
+    Ok(Prepared::of(collector, &identity.project.settings, query, now_ms))
+}
+
+impl Prepared {
+    fn of(collector: &Collector, project: &ProjectSettings, query: Query, now_ms: u64) -> Prepared {
+        let keyring = collector.control.keyring();
+        Prepared {
+            subject: Subject::of(project, now_ms),
+            query,
+            address_hash: Arc::new(move |ip| address_hash(|text| keyring.mac(text), ip)),
+        }
+    }
 }
 
 async fn start(
@@ -189,13 +218,18 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
-    fn answer(self, parts: &Parts) -> Response<Body> {
-        if let Refused::Unreadable(e) = &self {
+    /// Tells the log, if it is our fault.
+    fn tell(&self) {
+        if let Refused::Unreadable(e) = self {
             tracing::error!(error = %e, cause = ?std::error::Error::source(e).map(ToString::to_string), "export failed");
         }
-        if let Refused::Thread(e) = &self {
+        if let Refused::Thread(e) = self {
             tracing::error!(error = %e, "export failed");
         }
+    }
+
+    fn answer(self, parts: &Parts) -> Response<Body> {
+        self.tell();
         let text = self.to_string();
         let mut answer = if let Refused::Query(_) = self {
             plain(text)

@@ -124,11 +124,11 @@ impl Server {
             .map_err(ServerError::of("start a thread"))?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
         let export = ExportMount::new(store.clone(), config.exports_max);
-        let mut mounts: Vec<Arc<dyn Mount>> = vec![Arc::new(export)];
+        let mut mounts: Vec<Arc<dyn Mount>> = vec![Arc::new(export.clone())];
         let mut setup_code = None;
         if config.console_enabled {
             let port = listeners.addresses().first().map_or(0, SocketAddr::port);
-            let console = Console::new(Arc::clone(&collector), store, port, config.console.clone());
+            let console = Console::new(Arc::clone(&collector), store, export, port, config.console.clone());
             mounts.extend(console.mounts());
             setup_code = collector.control.new_setup_code().map_err(ServerError::of(using.as_str()))?;
         }

@@ -1,12 +1,16 @@
 //! The raw export: which days, about how many rows, and the line that fetches them.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use forebay_control::StatsFilter;
+use forebay_export::Query;
 use forebay_record::ProjectId;
 use forebay_route::Owner;
+use jiff::civil::Date;
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Export},
     frame::{Frame, Place},
     page::snippets::shell,
     refusal::Refusal,
@@ -31,6 +35,8 @@ struct ExportPage {
     bytes: String,
     by_account: String,
     by_secret: String,
+    /// Where the file is.
+    file: String,
 }
 
 /// The page.
@@ -62,7 +68,10 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
     let url = format!("{}/api/2.0/export?{query}", visit.senders_url());
     let with_project = shell(&format!("{url}&project_id={}", project.id));
+    let mut file = format!("/console/projects/{}/export/file?from={from}&to={to}&event=", project.id);
+    file.extend(form_urlencoded::byte_serialize(event.as_bytes()));
     let page = ExportPage {
+        file,
         frame: visit.frame("Export", Place::Project("export")),
         base: format!("/console/projects/{}/export", project.id),
         by_account: format!("curl --compressed -u USERNAME:SECRET -o events.ndjson {with_project}"),
@@ -75,4 +84,26 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         today,
     };
     Ok(visit.page(&page))
+}
+
+/// The events themselves, as a file: an object a line, gzip.
+pub(crate) fn file(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let id = visit.project()?.id;
+    let day = |name: &str| {
+        let text = visit.query.text(name);
+        text.parse::<Date>()
+            .map_err(|_| Refusal::Invalid(format!("{name} is {text:?}: give a day such as 2026-03-01")))
+    };
+    let (from, to) = (day("from")?, day("to")?);
+    let known = ProjectId::new(id).and_then(|id| visit.site.collector.registry.project(id));
+    let project = known.ok_or(Refusal::NotFound)?.settings.clone();
+    tracing::info!(project = id, person = visit.who_id().0, from_date = %from, to_date = %to, "export by a person");
+    let query = Query {
+        days: from..=to,
+        events: visit.query.given("event").map(|name| HashSet::from([name.to_owned()])),
+        limit: None,
+        time_in_ms: false,
+    };
+    let name = format!("events-{id}-{from}-{to}.ndjson.gz");
+    Ok(Answer::download("application/gzip", &name, "").and_export(Export { project, query }))
 }
