@@ -120,15 +120,6 @@ fn reader(store: &Store, shared: &Shared, seed: u64) -> Seen {
     }
 }
 
-/// Tells the readers that there will be no more, also when the test fails: it would wait for them for ever.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 /// Readers in as many threads as `seeds` says, half of them through a store of their own, beside `write`.
 fn beside_readers(dir: &Path, write: impl FnOnce(&Shared)) {
     let shared = Shared::default();
@@ -141,9 +132,8 @@ fn beside_readers(dir: &Path, write: impl FnOnce(&Shared)) {
                 scope.spawn(move || reader(&own, shared, seed))
             })
             .collect();
-        let done = Done(&shared.done);
         write(&shared);
-        drop(done);
+        shared.done.store(true, Ordering::Release);
         readers.into_iter().map(|reader| reader.join().unwrap()).collect()
     });
     let given: u64 = seen.iter().map(|seen| seen.given).sum();
