@@ -189,7 +189,8 @@ impl LaneThread {
         };
         let mut bytes = 0;
         let mut next = Some(first);
-        let mut linger_until = last.filter(|last| last.jobs >= LINGER_WORTH).map(|last| last.at + self.linger);
+        let mut linger_until =
+            last.filter(|last| last.jobs >= LINGER_WORTH).map(|last| last.at + self.linger);
         loop {
             match next {
                 Some(Message::Append(job)) => {
@@ -202,10 +203,12 @@ impl LaneThread {
                 Some(Message::Close) if jobs.is_empty() => return Taken::Close,
                 // The lane is marked as closing: seen once these are stored.
                 Some(Message::Close) => return Taken::Jobs,
-                None => match linger_until.take().map(|until| until.saturating_duration_since(Instant::now())) {
-                    Some(rest) if !rest.is_zero() => std::thread::sleep(rest),
-                    _ => return Taken::Jobs,
-                },
+                None => {
+                    match linger_until.take().map(|until| until.saturating_duration_since(Instant::now())) {
+                        Some(rest) if !rest.is_zero() => std::thread::sleep(rest),
+                        _ => return Taken::Jobs,
+                    }
+                }
             }
             if bytes >= self.group_bytes_max {
                 return Taken::Jobs;
