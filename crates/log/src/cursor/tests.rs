@@ -204,6 +204,26 @@ fn a_lost_watermark_file_is_made_up_for_by_what_the_frames_prove() {
 }
 
 #[test]
+fn without_a_watermark_readers_still_hear_of_what_retention_took() {
+    let dir = dir();
+    let mut lane = LaneWriter::new(dir.path(), LANE);
+    lane.frame(1, "t", &[("0", None), ("1", None)]);
+    lane.commit();
+    lane.roll();
+    lane.frame(1, "t", &[("2", None)]);
+    lane.commit();
+    fs::remove_file(lane.lane_dir().join("watermark")).expect("removed");
+    fs::remove_file(lane.segment_path(1)).expect("removed");
+    let mut cursor = cursor(dir.path(), 0, Filter::all());
+    // Nothing proves the one group that is left; that its segment was begun proves what came before.
+    assert_eq!(drain(&mut cursor), [Got::Gap(0, 2, GapReason::Retention)]);
+    lane.frame(1, "t", &[("3", None)]);
+    lane.commit();
+    let rest = [Got::Record(2, b"2".to_vec()), Got::Record(3, b"3".to_vec())];
+    assert_eq!(drain(&mut cursor), rest);
+}
+
+#[test]
 fn a_project_is_read_through_the_index_and_nothing_else_is_touched() {
     let dir = dir();
     let mut lane = LaneWriter::new(dir.path(), LANE);

@@ -35,14 +35,17 @@ impl Durable {
                     failed_through: SegmentId(0),
                 })));
             }
-            // The segment was begun, so all that counts of the one before it was durable.
-            if i > 0 && header.base_lsn > Lsn(1) {
+            // The segment was begun, so all that counts of the one before it was durable; also where retention has
+            // taken that one since.
+            if header.base_lsn > Lsn(1) {
+                let before = i.checked_sub(1).and_then(|before| ids.get(before));
+                let (segment, end) = before.map_or((id, SEGMENT_HEADER_BYTES as u64), |&id| (id, u64::MAX));
                 return Ok(Some(Durable::told(Watermark {
                     count: 0,
                     durable_lsn: Lsn(header.base_lsn.0 - 1),
                     next_seq: header.base_seq,
-                    segment: ids[i - 1],
-                    end: u64::MAX,
+                    segment,
+                    end,
                     chain_crc: header.prev_crc,
                     failed_through: SegmentId(0),
                 })));
