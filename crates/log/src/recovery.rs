@@ -40,7 +40,7 @@ pub struct LaneRecovery {
     pub durable_lsn: Lsn,
     /// The sequence after the newest record that counts.
     pub next_seq: Seq,
-    /// Segments found.
+    /// Segments that the lane has now, one with frames that were carried over among them.
     pub segments: usize,
     /// Bytes read to find the end of the lane.
     pub scanned_bytes: u64,

@@ -291,10 +291,10 @@ fn what_nothing_proves_is_carried_over_once_and_leaves_the_old_segment_as_it_was
     let carried = header(&disk, &dir, 2);
     assert_eq!(carried.predecessor, Predecessor::Failed { id: SegmentId(1), end: 12_288 });
     assert_eq!((carried.base_lsn, carried.base_seq), (Lsn(3), Seq(1)));
-    assert_eq!(rig.lane.segments.lock().len(), 2);
-    // The watermark proves it now: another start changes nothing.
+    assert_eq!((rig.lane.segments.lock().len(), rig.recovered.segments), (2, 2));
+    // The watermark proves it now: another start changes nothing, and says the same.
     let again = Rig::open(&disk, dir.path(), Backend::Pwrite).unwrap();
-    assert_eq!(again.recovered.next_seq, rig.recovered.next_seq);
+    assert_eq!((again.recovered.next_seq, again.recovered.segments), (rig.recovered.next_seq, 2));
     assert_eq!(again.lane.segments.lock().len(), 2);
     assert_eq!(readable(&disk, dir.path()), some(&["a", "b"]));
 }

@@ -96,7 +96,7 @@ pub(crate) fn recover(
         lane,
         durable_lsn: Lsn(0),
         next_seq: Seq(0),
-        segments: ids.len(),
+        segments: 0,
         scanned_bytes: 0,
         cut: None,
         damage: Vec::new(),
@@ -128,6 +128,7 @@ pub(crate) fn recover(
     });
     report.durable_lsn = Lsn(next.lsn.0 - 1);
     report.next_seq = next.seq;
+    report.segments = recovering.segments.len();
     report.damage.append(&mut recovering.damage);
     report.log_damage();
     disk.sync_dir(dir).map_err(io("sync", dir))?;
