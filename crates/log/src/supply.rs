@@ -277,6 +277,10 @@ impl SegmentSource for Draw {
         }
     }
 
+    fn is_ready(&self, least: u64) -> bool {
+        self.supply.lock().ready.iter().any(|prepared| prepared.bytes() >= least)
+    }
+
     fn spoilt(&mut self) {
         self.supply.lock().bytes_max = self.supply.sizes.floor();
     }

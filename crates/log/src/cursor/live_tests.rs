@@ -202,6 +202,7 @@ impl World {
                 self.disk.fail_flush(self.disk.flushes() + ahead);
                 self.append();
                 self.disk.heal();
+                self.rig.as_mut().unwrap().writer.probe().unwrap();
             }
             11..=12 => self.finish(),
             13..=14 => self.expire(),

@@ -120,6 +120,15 @@ fn reader(store: &Store, shared: &Shared, seed: u64) -> Seen {
     }
 }
 
+/// Tells the readers that there will be no more, also when the test fails: it would wait for them for ever.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Readers in as many threads as `seeds` says, half of them through a store of their own, beside `write`.
 fn beside_readers(dir: &Path, write: impl FnOnce(&Shared)) {
     let shared = Shared::default();
@@ -132,8 +141,9 @@ fn beside_readers(dir: &Path, write: impl FnOnce(&Shared)) {
                 scope.spawn(move || reader(&own, shared, seed))
             })
             .collect();
+        let done = Done(&shared.done);
         write(&shared);
-        shared.done.store(true, Ordering::Release);
+        drop(done);
         readers.into_iter().map(|reader| reader.join().unwrap()).collect()
     });
     let given: u64 = seen.iter().map(|seen| seen.given).sum();

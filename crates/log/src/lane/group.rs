@@ -11,7 +11,8 @@ use crate::{
 };
 use forebay_record::{
     DIRECTORY_ENTRY_BYTES, DirectoryEntry, Endpoint, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameFlags,
-    FrameHeader, FrameKind, Lsn, PREAMBLE_BYTES, Preamble, Seed, Seq, crc32c, frame_bytes,
+    FrameHeader, FrameKind, Lsn, PREAMBLE_BYTES, Preamble, SealSummary, Seed, Seq, align_group, crc32c,
+    frame_bytes,
 };
 use std::ops::Range;
 
@@ -132,6 +133,15 @@ impl<'a> GroupEncoder<'a> {
         let payload_crc = crc32c(0, bytes);
         let blank = self.blank(bytes.len(), true);
         self.header(&FrameHeader { kind, payload_crc, received_at_ms: now_ms, ..blank }, None);
+    }
+
+    /// The seal, as a group of its own behind what there is: `summary` lacks only the checksum of that.
+    pub(crate) fn seal(&mut self, summary: SealSummary, now_ms: u64) {
+        let end = align_group(self.at);
+        self.group[self.at..end].fill(0);
+        self.at = end;
+        let content_crc = crc32c(summary.content_crc, &self.group[..end]);
+        self.internal(FrameKind::Seal, &SealSummary { content_crc, ..summary }.encode(), now_ms);
     }
 
     /// Fills what is left with zeros and says what the next group's first frame carries.

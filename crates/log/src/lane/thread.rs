@@ -228,6 +228,11 @@ impl LaneThread {
             self.lane.ability.note(&reason);
         }
         self.resolve(jobs, told);
+        if !self.lane.is_closing()
+            && let Err(reason) = writer.advance()
+        {
+            self.lane.ability.note(&reason);
+        }
     }
 
     /// Tells everyone how the jobs ended: outcomes first, then each core, once.

@@ -23,6 +23,7 @@ use super::{
     group::{Chain, GroupEncoder, Part, plan},
 };
 use crate::{
+    append::Append,
     commit::{CommitBackend, SegmentFile},
     config::Clock,
     disk::Disk,
@@ -50,6 +51,9 @@ pub(crate) trait SegmentSource: Send {
     /// # Errors
     /// Why there is none and will be none soon: a full disk.
     fn take(&mut self, least: u64) -> Result<Prepared, Arc<str>>;
+
+    /// Whether [`take`](SegmentSource::take) would give one at once.
+    fn is_ready(&self, least: u64) -> bool;
 
     /// The last one was of no use, since the disk fails: the next ones had better be small.
     fn spoilt(&mut self) {}
@@ -117,6 +121,8 @@ pub(crate) struct Writer {
     failure: Option<Arc<str>>,
     /// What failed flushes have left, to be cleared before the next segment is begun.
     remains: Vec<Remains>,
+    /// Where the lane goes on: taken when the one before was sealed.
+    next: Option<Prepared>,
     /// Reused by every commit.
     parts: Vec<Part>,
 }
@@ -172,6 +178,7 @@ impl Writer {
             unproven: false,
             failure: None,
             remains: Vec::new(),
+            next: None,
             parts: Vec::new(),
         }
     }
@@ -249,24 +256,32 @@ impl Writer {
         result
     }
 
-    /// One group with these parts: encoded, durable, published.
+    /// One group with these parts: encoded, durable, published. If no other like it would fit behind it, the seal goes
+    /// with it: one flush less for those who wait for the next one.
     fn write_group(&mut self, jobs: &mut [Job], group: &[Part]) -> io::Result<()> {
         let bytes = group.iter().map(Part::frame_bytes).sum();
         let bytes = mutant!(GroupsShareAPage: bytes, else align_group(bytes));
         let mut chain = self.tip.next;
         let last = mutant!(GroupsShareAPage: usize::MAX, else group.len() - 1);
-        self.write(bytes, |encoder| {
+        let mut summary = self.active.as_ref().ok_or(io::ErrorKind::NotConnected)?.summary;
+        let records_before = summary.records;
+        for part in group {
+            summarise(&mut summary, part, jobs[part.job].append());
+        }
+        let seals = mutant!(GroupsShareAPage: false, else self.is_last(bytes as u64));
+        let (seal_bytes, now) = (if seals { GROUP_ALIGN } else { 0 }, (self.config.clock)());
+        self.write(bytes + seal_bytes, |encoder| {
             for (i, part) in group.iter().enumerate() {
                 encoder.records(jobs[part.job].append(), part, i == last);
+            }
+            if seals {
+                encoder.seal(summary, now);
             }
         })?;
         // Durable: from here on it counts.
         let mut payload_bytes = 0;
-        let mut events = 0;
-        let summary = &mut self.active.as_mut().expect("just written to").summary;
         for part in group {
             let job = &mut jobs[part.job];
-            let received = job.append().received_at_ms;
             if part.events.start == 0 {
                 job.progress.first_seq = chain.seq;
             }
@@ -274,21 +289,18 @@ impl Writer {
             job.progress.events = part.events.end;
             chain.lsn = chain.lsn.next();
             chain.seq.0 += part.events.len() as u64;
-            if summary.records == 0 {
-                summary.received_first_ms = received;
-            }
-            summary.frames += 1;
-            summary.records += part.events.len() as u64;
-            summary.received_first_ms = summary.received_first_ms.min(received);
-            summary.received_last_ms = summary.received_last_ms.max(received);
             payload_bytes += part.payload_bytes as u64;
-            events += part.events.len() as u64;
         }
         self.unproven = true;
         let counters = &self.lane.counters;
         counters.frames.add(group.len() as u64);
-        counters.events.add(events);
+        counters.events.add(summary.records - records_before);
         counters.payload_bytes.add(payload_bytes);
+        let active = &mut self.active.as_mut().expect("just written to").summary;
+        *active = SealSummary { content_crc: active.content_crc, ..summary };
+        if seals {
+            self.close_active(true);
+        }
         Ok(())
     }
 
@@ -356,6 +368,18 @@ impl Writer {
             });
         }
     }
+}
+
+/// Counts a part of an append among what a seal tells of.
+fn summarise(summary: &mut SealSummary, part: &Part, append: &Append) {
+    let received = append.received_at_ms;
+    if summary.records == 0 {
+        summary.received_first_ms = received;
+    }
+    summary.frames += 1;
+    summary.records += part.events.len() as u64;
+    summary.received_first_ms = summary.received_first_ms.min(received);
+    summary.received_last_ms = summary.received_last_ms.max(received);
 }
 
 /// What the list of segments says of one that is written.

@@ -72,6 +72,10 @@ impl SegmentSource for Source {
         self.draw.take(least)
     }
 
+    fn is_ready(&self, least: u64) -> bool {
+        self.draw.is_ready(least)
+    }
+
     fn spoilt(&mut self) {
         self.draw.spoilt();
     }
@@ -181,7 +185,10 @@ impl Node {
             first_seq: job.progress.first_seq,
             last_lsn: job.progress.last_lsn,
         };
-        jobs.iter().map(stored).collect()
+        let stored = jobs.iter().map(stored).collect();
+        // What comes of it shows in the next commit.
+        let _ = self.lanes[lane].writer.advance();
+        stored
     }
 
     /// The lane with this index is idle, or asks a disk that failed whether it still does.

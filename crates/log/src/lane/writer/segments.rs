@@ -8,6 +8,9 @@ use forebay_record::{
 };
 use std::{io, sync::Arc};
 
+/// At most such a part of a segment is left unused so that its seal can go with its last group.
+const UNUSED_PART: u64 = 16;
+
 /// Why a frame cannot be written now.
 pub(super) enum NoRoom {
     /// There is no segment for it, and none will be there soon.
@@ -26,9 +29,40 @@ impl Writer {
         let least = SEGMENT_HEADER_BYTES as u64 + group + SEAL_BYTES;
         // Before the seal: without a segment to go on in, the old one stays as it is and still takes what
         // fits.
-        let prepared = self.source.take(least).map_err(NoRoom::NoSegment)?;
+        let prepared = self.fresh(least).map_err(NoRoom::NoSegment)?;
         self.seal();
         self.begin(prepared).map_err(NoRoom::Failed)
+    }
+
+    /// A segment to go on in.
+    pub(super) fn fresh(&mut self, least: u64) -> Result<Prepared, Arc<str>> {
+        self.next.take_if(|next| next.bytes() >= least).map_or_else(|| self.source.take(least), Ok)
+    }
+
+    /// Whether the segment had better end behind a group of `bytes`: another one like it would not fit, and the one to go
+    /// on in is there, and is put aside.
+    pub(super) fn is_last(&mut self, bytes: u64) -> bool {
+        let Some(active) = &self.active else { return false };
+        let left = active.room().saturating_sub(bytes);
+        let least = SEGMENT_HEADER_BYTES as u64 + bytes + SEAL_BYTES;
+        if left >= bytes.min(active.header.capacity / UNUSED_PART) {
+            return false;
+        }
+        if self.next.is_none() && self.source.is_ready(least) {
+            self.next = self.source.take(least).ok();
+        }
+        self.next.is_some()
+    }
+
+    /// After the last group of a segment: begins the next one, while nobody waits for it.
+    ///
+    /// # Errors
+    /// Why it cannot be; the next commit tries again.
+    pub(crate) fn advance(&mut self) -> Result<(), Arc<str>> {
+        match self.next.take_if(|_| self.active.is_none()) {
+            Some(next) => self.begin(next),
+            None => Ok(()),
+        }
     }
 
     /// Begins a segment, on trial until something in it is durable or it is adopted.
@@ -126,7 +160,7 @@ impl Writer {
         if nothing {
             return Ok(());
         }
-        let prepared = self.source.take(0)?;
+        let prepared = self.fresh(0)?;
         self.seal();
         self.begin(prepared)?;
         // It says where the lane stands when all before it have gone.

@@ -116,3 +116,35 @@ fn a_disk_that_fails_from_any_flush_on_costs_no_files_and_the_lane_heals_with_it
     }
     assert!(failing > 10, "{failing} runs ended with a lane that failed");
 }
+
+#[test]
+fn the_seal_goes_with_the_last_group_and_the_next_segment_begins_before_anyone_waits_for_it() {
+    for backend in BACKENDS {
+        let dir = TempDir::new().unwrap();
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::open(&disk, dir.path(), backend).unwrap();
+        let event = "x".repeat(2_500);
+        let mut costs = Vec::new();
+        while rig.closed.0.lock().unwrap().is_empty() {
+            let before = disk.flushes();
+            assert!(rig.store(&[&event]));
+            costs.push(disk.flushes() - before);
+        }
+        let closed = rig.closed.0.lock().unwrap()[0].clone();
+        assert!(closed.sealed && closed.index.is_some(), "{closed:?}");
+        // The first also begins a segment. The last one takes the seal with it, and then begins the next: neither a
+        // flush for the seal, nor one for that segment, stands between the next append and its own flush.
+        let (last, rest) = costs.split_last().unwrap();
+        assert!(rest[1..].iter().all(|&flushes| flushes == 1), "{backend}: {costs:?}");
+        assert_eq!(*last, rest[0], "{backend}: {costs:?}");
+        let before = disk.flushes();
+        assert!(rig.store(&[&event]));
+        assert_eq!(disk.flushes() - before, 1, "{backend}: {costs:?}");
+        let written = whole(&vec![event; costs.len() + 1]);
+        assert!(readable(&disk, dir.path()) == written, "{backend}: as it runs");
+        disk.reboot(Crash::LoseAll);
+        let rig = Rig::open(&disk, dir.path(), backend).unwrap();
+        assert_eq!(rig.recovered.damage, [], "{backend}");
+        assert!(readable(&disk, dir.path()) == written, "{backend}: after a power loss");
+    }
+}

@@ -150,7 +150,7 @@ impl Writer {
         if self.active.is_some() {
             return Ok(());
         }
-        let prepared = self.source.take(0)?;
+        let prepared = self.fresh(0)?;
         self.begin(prepared)?;
         self.beat().map_err(|e| self.fence(&e))
     }
