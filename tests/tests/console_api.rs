@@ -63,7 +63,7 @@ fn a_service_account_finds_out_that_it_is_good_and_for_what() {
 }
 
 #[test]
-fn a_service_account_reads_as_far_as_its_role_reaches_and_changes_nothing() {
+fn a_service_account_reads_as_far_as_its_role_reaches() {
     let (forebay, project) = with_owner();
     let other = forebay.create_project("Other");
     let reader = account(&forebay, project.id, "reader", "analyst");
@@ -85,13 +85,106 @@ fn a_service_account_reads_as_far_as_its_role_reaches_and_changes_nothing() {
             assert_eq!(answer.status, want, "{path} as {name}: {}", answer.text());
         }
     }
-    let make =
-        Request::post("/api/app/organizations/1/service-accounts", r#"{"username":"x","projects":[]}"#);
-    forebay.send(&make.basic(&admin, "s3cret")).expect_status(403);
     let list = Request::get("/api/app/organizations/1/service-accounts").basic(&reader, "s3cret");
     let list = results(&forebay.send(&list), 200);
     let names: Vec<_> = list.as_array().expect("a list").iter().map(|one| one.str("username")).collect();
     assert_eq!(names, ["reader"], "an account sees itself, and those of projects that it is an admin of");
+}
+
+/// The API as a service account that is an admin of the organisation uses it, in each of the forms that clients send.
+#[test]
+fn a_service_account_manages_others_and_makes_projects_by_calls() {
+    let (forebay, project) = with_owner();
+    let args = ["service-account", "create", "--username", "terraform", "--secret", "s3cret"];
+    forebay.cli(&[&args[..], &["--organisation-role", "admin"]].concat());
+    let base64 = |path: &str| Request::new("POST", path).basic("terraform", "s3cret");
+    let plain = |path: &str| Request::new("POST", path).header("Authorization", "Basic terraform:s3cret");
+    eventually(Duration::from_secs(10), "the account is known", || {
+        forebay.send(&Request::get("/api/app/me").header("Authorization", "Basic terraform:s3cret")).status
+            == 200
+    });
+    let base = "/api/app/organizations/1/service-accounts";
+    let both_forms =
+        [(plain as fn(&str) -> Request, "plain", base.to_owned()), (base64, "base64", format!("{base}/"))];
+    for (request, name, path) in both_forms {
+        let body =
+            format!(r#"{{"username":"made-{name}","projects":[{{"id":{},"role":"analyst"}}]}}"#, project.id);
+        let made = results(&forebay.send(&request(&path).body(body)), 201);
+        assert_eq!((made.str("creator"), made.str("token").len()), ("service account terraform", 32));
+    }
+    let made = results(
+        &forebay.send(
+            &base64("/api/app/organizations/1/create-project")
+                .body(r#"{"project_name":"Made","cluster_id":1,"timezone_id":404}"#),
+        ),
+        200,
+    );
+    let id = made.u64("id");
+    let list = results(&forebay.send(&Request::get(base).basic("terraform", "s3cret")), 200);
+    let account =
+        list.as_array().expect("a list").iter().find(|one| one.str("username") == "made-plain").cloned();
+    let account = account.expect("it is there").u64("id");
+    let add = format!(r#"{{"projects":[{{"id":{id},"role":"admin"}}],"service_account_ids":[{account}]}}"#);
+    forebay.send(&plain(&format!("{base}/add-to-project/")).body(add)).expect_status(200);
+    let above = format!(r#"{{"projects":[{{"id":{id},"role":"owner"}}],"service_account_ids":[{account}]}}"#);
+    forebay.send(&plain(&format!("{base}/add-to-project")).body(above)).expect_status(403);
+    let remove = format!(r#"{{"projects":[{{"id":{id},"service_account_ids":[{account}]}}]}}"#);
+    forebay.send(&base64(&format!("{base}/remove-from-project")).body(remove)).expect_status(200);
+    let delete = Request::new("DELETE", &format!("{base}/{account}/")).basic("terraform", "s3cret");
+    assert_eq!(forebay.send(&delete).expect_status(200).json().str("status"), "ok");
+    forebay.send(&delete).expect_status(404);
+    let audit = Request::get("/api/app/organizations/1/audit?action=service_account.deleted");
+    let audit = results(&forebay.send(&audit.basic("terraform", "s3cret")), 200);
+    let entries = audit.get("entries").and_then(Json::as_array).expect("entries");
+    assert_eq!(entries[0].str("actor"), "service_account:terraform", "{audit}");
+}
+
+#[test]
+fn key_and_secret_are_told_to_an_owner_among_service_accounts_and_to_no_other() {
+    let (forebay, project) = with_owner();
+    let owner = account(&forebay, project.id, "owner", "owner");
+    let admin = account(&forebay, project.id, "admin", "admin");
+    for path in ["/settings/project/{}/metadata", "/api/app/projects/{}/metadata/"] {
+        let path = path.replace("{}", &project.id.to_string());
+        let as_owner = results(&forebay.send(&Request::get(&path).basic(&owner, "s3cret")), 200);
+        assert_eq!(as_owner.str("secret"), project.api_secret);
+        assert_eq!((as_owner.str("api_key"), as_owner.str("token")), (&*project.api_key, &*project.token));
+        assert_eq!((as_owner.str("timezone_name"), as_owner.str("name")), ("UTC", "Shop"));
+        let as_admin = forebay.send(&Request::get(&path).basic(&admin, "s3cret"));
+        assert_eq!(results(&as_admin, 200).str("token"), project.token);
+        assert!(
+            !as_admin.text().contains(&project.api_secret) && !as_admin.text().contains(&project.api_key)
+        );
+    }
+    let revealed = forebay.cli(&["audit", "list", "--action", "project.secret_revealed", "--json"]).stdout;
+    let revealed = String::from_utf8_lossy(&revealed);
+    assert_eq!(revealed.matches("service_account:owner").count(), 2, "each time is in the audit: {revealed}");
+}
+
+#[test]
+fn a_service_account_exports_and_imports_as_far_as_its_role_and_scopes_reach() {
+    let (forebay, project) = with_owner();
+    let (export, import) = (
+        format!("/api/2.0/export?from_date=2020-01-01&to_date=2020-01-02&project_id={}", project.id),
+        format!("/import?strict=1&project_id={}", project.id),
+    );
+    let event = r#"[{"event":"e","properties":{"time":1600000000,"distinct_id":"d","$insert_id":"i"}}]"#;
+    for (name, role, scopes, reads, writes) in [
+        ("consumer", "consumer", "none", 401, 401),
+        ("analyst", "analyst", "none", 200, 401),
+        ("admin", "admin", "none", 200, 200),
+        ("exporter", "admin", "export", 200, 401),
+        ("importer", "admin", "import", 401, 200),
+        ("eraser", "owner", "gdpr,engage-read", 401, 401),
+    ] {
+        account(&forebay, project.id, name, role);
+        forebay.cli(&["service-account", "narrow", name, scopes]);
+        eventually(Duration::from_secs(10), "what it may is in force", || {
+            let reading = forebay.send(&Request::get(&export).basic(name, "s3cret")).status;
+            let writing = forebay.send(&Request::post(&import, event).basic(name, "s3cret")).status;
+            (reading, writing) == (reads, writes)
+        });
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Who may do what in the console and its calls: every route, asked by everybody there could be.
 
+use std::time::Duration;
+
 use forebay_console::{Face, Needs, ROUTES, Route, Verb};
 use forebay_control::{OrganisationRole, ProjectRole};
 use forebay_tests::console::{Visitor, enter};
-use forebay_tests::{Forebay, Request};
+use forebay_tests::{Forebay, Request, eventually};
 
 /// Somebody who asks: what they are in the organisation, and in the project.
 struct Asker {
@@ -35,11 +37,17 @@ const ASKERS: [Asker; 8] = [
 impl Asker {
     fn may(&self, needs: Needs) -> bool {
         match needs {
-            Needs::Nobody | Needs::Person => true,
+            Needs::Nobody | Needs::Somebody => true,
+            Needs::Person => !self.is_account(),
             Needs::Organisation(role) => self.organisation >= Some(role),
             Needs::Project(role) => self.project >= Some(role),
             Needs::Operator => self.organisation == Some(OrganisationRole::Owner),
         }
+    }
+
+    /// Whether it is a service account: people have addresses.
+    fn is_account(&self) -> bool {
+        !self.email.contains('@')
     }
 
     /// Whether they may know that what the path names is there.
@@ -47,7 +55,7 @@ impl Asker {
         match needs {
             Needs::Organisation(_) => self.organisation.is_some(),
             Needs::Project(_) => self.project.is_some(),
-            Needs::Nobody | Needs::Person | Needs::Operator => true,
+            Needs::Nobody | Needs::Somebody | Needs::Person | Needs::Operator => true,
         }
     }
 }
@@ -118,6 +126,93 @@ fn every_route_is_there_for_those_whose_role_reaches_and_for_nobody_else() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same roles among service accounts. One of another organisation, and one of each.
+const ACCOUNTS: [Asker; 8] = [
+    asker("stranger", None, None),
+    asker("member", Some(OrganisationRole::Member), None),
+    asker("consumer", Some(OrganisationRole::Member), Some(ProjectRole::Consumer)),
+    asker("analyst", Some(OrganisationRole::Member), Some(ProjectRole::Analyst)),
+    asker("admin", Some(OrganisationRole::Member), Some(ProjectRole::Admin)),
+    asker("owner", Some(OrganisationRole::Member), Some(ProjectRole::Owner)),
+    asker("org-admin", Some(OrganisationRole::Admin), Some(ProjectRole::Admin)),
+    asker("org-owner", Some(OrganisationRole::Owner), Some(ProjectRole::Owner)),
+];
+
+const SECRET: &str = "s3cret";
+
+/// Makes a service account; `more` says what else it is.
+fn make_account(forebay: &Forebay, name: &str, more: &[&str]) {
+    let args = ["service-account", "create", "--username", name, "--secret", SECRET];
+    forebay.cli(&[&args[..], more].concat());
+}
+
+fn calls() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.face == Face::Call)
+}
+
+/// Sends what a call is asked with, as a service account, without anything filled in.
+fn ask_as(forebay: &Forebay, route: &Route, path: &str, name: &str) -> u16 {
+    let request = Request::new(route.verb.as_str(), path).basic(name, SECRET);
+    forebay.send(&if route.verb == Verb::Get { request } else { request.body("{}") }).status
+}
+
+fn until_known(forebay: &Forebay, name: &str) {
+    eventually(Duration::from_secs(10), "the account is known", || {
+        forebay.send(&Request::get("/api/app/me").basic(name, SECRET)).status == 200
+    });
+}
+
+#[test]
+fn every_call_is_there_for_service_accounts_whose_role_reaches_and_for_no_others() {
+    let forebay = Forebay::start();
+    let project = everybody(&forebay);
+    for asker in &ACCOUNTS {
+        let organisation = if asker.organisation.is_some() { "1" } else { "2" };
+        let role = asker.organisation.map_or("owner", OrganisationRole::as_str);
+        let grant = asker.project.map(|role| format!("{project}={role}"));
+        let mut more = vec!["--organisation", organisation, "--organisation-role", role];
+        // What follows from the role in the organisation need not be given.
+        if let (Some(OrganisationRole::Member), Some(grant)) = (asker.organisation, &grant) {
+            more.extend(["--project", grant]);
+        }
+        make_account(&forebay, asker.email, &more);
+    }
+    ACCOUNTS.iter().for_each(|asker| until_known(&forebay, asker.email));
+    let mut wrong = Vec::new();
+    for asker in &ACCOUNTS {
+        for route in calls() {
+            let path = path_of(route, project);
+            let status = ask_as(&forebay, route, &path, asker.email);
+            let names_more = route.names().any(|name| name != "project" && name != "organisation");
+            let fine = match (asker.may(route.needs), asker.knows(route.needs)) {
+                (true, _) => !matches!(status, 401 | 403 | 500) && (status != 404 || names_more),
+                (false, true) => status == 403,
+                (false, false) => status == 404,
+            };
+            if !fine {
+                wrong.push(format!("{} {path} as {}: {status}", route.verb.as_str(), asker.email));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_narrowed_service_account_is_told_what_it_is_and_calls_nothing_else() {
+    let forebay = Forebay::start();
+    let project = everybody(&forebay);
+    let more =
+        ["--organisation", "1", "--organisation-role", "owner", "--scopes", "export,engage-read,import,gdpr"];
+    make_account(&forebay, "narrowed", &more);
+    until_known(&forebay, "narrowed");
+    for route in calls() {
+        let path = path_of(route, project);
+        let status = ask_as(&forebay, route, &path, "narrowed");
+        let want = if matches!(route.needs, Needs::Nobody | Needs::Somebody) { 200 } else { 403 };
+        assert_eq!(status, want, "{} {path}", route.verb.as_str());
+    }
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Whether whoever asks may: the one place that a route's needs are looked at.
 
-use forebay_control::{Account, OrganisationRole, ProjectRole};
-
 use crate::{
     refusal::{Refusal, a},
-    route::{Needs, Verb},
+    route::Needs,
     visit::Visit,
 };
 
@@ -12,16 +10,15 @@ use crate::{
 ///
 /// To those who have no role in it, a project or an organisation does not exist.
 pub(crate) fn check(visit: &mut Visit<'_>) -> Result<(), Refusal> {
-    if let Some(account) = visit.account.take() {
-        check_account(visit, &account)?;
-        visit.account = Some(account);
-        return Ok(());
-    }
     match visit.route.needs {
         Needs::Nobody => Ok(()),
+        Needs::Somebody => visit.acting().map(drop),
+        Needs::Person if visit.account.is_some() => {
+            Err(Refusal::Denied("this is for people who are signed in, not for service accounts".to_owned()))
+        }
         Needs::Person => visit.who().map(drop),
         Needs::Operator => {
-            visit.who()?;
+            visit.acting()?;
             if visit.site.is_operator(visit) {
                 Ok(())
             } else {
@@ -50,40 +47,6 @@ pub(crate) fn check(visit: &mut Visit<'_>) -> Result<(), Refusal> {
             }
             let (role, needs) = (a(role.as_str()), a(needs.as_str()));
             Err(Refusal::Denied(format!("you are {role} of this project, and this takes {needs}")))
-        }
-    }
-}
-
-/// Demands the same of a service account: it has the roles that it was given in projects, reads, and changes nothing.
-fn check_account(visit: &mut Visit<'_>, account: &Account) -> Result<(), Refusal> {
-    let refuse = |role: ProjectRole, needs: ProjectRole| {
-        let (role, needs) = (a(role.as_str()), a(needs.as_str()));
-        Err(Refusal::Denied(format!("the service account is {role} of this project, and this takes {needs}")))
-    };
-    match visit.route.needs {
-        _ if visit.route.verb != Verb::Get => Err(Refusal::Denied(
-            "service accounts read here; changes are for people who are signed in".to_owned(),
-        )),
-        Needs::Nobody | Needs::Person => Ok(()),
-        Needs::Operator => Err(Refusal::Denied("this is not for service accounts".to_owned())),
-        // It belongs to its organisation as a member does.
-        Needs::Organisation(needs) => {
-            if visit.number("organisation")? != account.organisation {
-                return Err(Refusal::NotFound);
-            }
-            let admins_all = account.projects.iter().any(|project| project.role >= ProjectRole::Admin);
-            if needs == OrganisationRole::Member || admins_all {
-                Ok(())
-            } else {
-                Err(Refusal::Denied("the service account is an admin of no project".to_owned()))
-            }
-        }
-        Needs::Project(needs) => {
-            let id = visit.number("project")?;
-            let role = account.projects.iter().find(|one| one.id == id).map(|one| one.role);
-            let role = role.ok_or(Refusal::NotFound)?;
-            visit.project = Some((visit.control().host().project(id)?.project, role));
-            if role >= needs { Ok(()) } else { refuse(role, needs) }
         }
     }
 }

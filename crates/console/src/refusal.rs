@@ -197,6 +197,7 @@ impl From<PeopleError> for Refusal {
             PeopleError::NotOneself { .. } => {
                 Refusal::Denied("only the person themselves may do that".to_owned())
             }
+            PeopleError::PeopleOnly | PeopleError::Narrowed { .. } => Refusal::Denied(error.to_string()),
             PeopleError::TwoFactorRequired { .. } => Refusal::SecondFactor,
             PeopleError::Throttled { retry_after_s } => Refusal::Throttled(retry_after_s),
             PeopleError::LastOwner { .. } | PeopleError::TwoFactorOn | PeopleError::TwoFactorOff => {

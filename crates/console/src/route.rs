@@ -42,7 +42,9 @@ impl Verb {
 pub enum Needs {
     /// Nothing.
     Nobody,
-    /// That they are known.
+    /// That they are known: a person, or a service account.
+    Somebody,
+    /// A person who is signed in.
     Person,
     /// At least this role in the organisation that the path names.
     Organisation(OrganisationRole),

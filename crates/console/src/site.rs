@@ -191,8 +191,12 @@ impl Site {
 
     /// Whether somebody looks after the server: an owner of its first organisation.
     pub(crate) fn is_operator(&self, visit: &Visit<'_>) -> bool {
-        let Some(signed) = &visit.signed else { return false };
         let first = self.collector.control.first_organisation().ok().flatten();
+        if let Some(account) = &visit.account {
+            let is_owner = account.organisation_role == OrganisationRole::Owner && account.scopes.is_none();
+            return is_owner && Some(account.organisation) == first;
+        }
+        let Some(signed) = &visit.signed else { return false };
         signed
             .person
             .organisations
@@ -217,6 +221,9 @@ impl Site {
 
     /// How a person stands in `created_by` and the audit, as people read it.
     pub(crate) fn name_of(&self, actor: &str) -> String {
+        if let Some(name) = actor.strip_prefix("service_account:") {
+            return format!("service account {name}");
+        }
         let Some(id) = actor.strip_prefix("person:").and_then(|id| id.parse().ok()) else {
             return actor.to_owned();
         };

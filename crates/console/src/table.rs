@@ -16,6 +16,7 @@ const fn call(verb: Verb, path: &'static str, needs: Needs, about: &'static str,
 }
 
 const NOBODY: Needs = Needs::Nobody;
+const SOMEBODY: Needs = Needs::Somebody;
 const PERSON: Needs = Needs::Person;
 const MEMBER: Needs = Needs::Organisation(OrganisationRole::Member);
 const ORG_ADMIN: Needs = Needs::Organisation(OrganisationRole::Admin);
@@ -119,8 +120,9 @@ pub const ROUTES: &[Route] = &[
     page(Post, "/console/me/delete", PERSON, "Delete one's account", page::me::delete),
 
     // Calls.
-    call(Get, "/api/app/me", PERSON, "Who one is, and what one may see", api::me::me),
+    call(Get, "/api/app/me", SOMEBODY, "Who one is, and what one may see", api::me::me),
     call(Get, "/settings/project/{project}/metadata", ADMIN, "A project's name, token and time zone", api::projects::metadata),
+    call(Get, "/api/app/projects/{project}/metadata", ADMIN, "The same by another path", api::projects::metadata),
     call(Get, "/api/app/projects/{project}", CONSUMER, "A project", api::projects::show),
     call(Get, "/api/app/projects/{project}/stats", CONSUMER, "What became of its events in the last day", api::projects::stats),
     call(Get, "/api/app/projects/{project}/service-accounts", ADMIN, "Its service accounts", api::accounts::of_project),

@@ -110,7 +110,10 @@ impl<'a> Visit<'a> {
 
     /// What they do, within what they may.
     pub(crate) fn acting(&self) -> Result<Acting<'a>, Refusal> {
-        Ok(self.control().acting(self.who()?.person.id))
+        match &self.account {
+            Some(account) => Ok(self.control().acting_account(account)),
+            None => Ok(self.control().acting(self.who()?.person.id)),
+        }
     }
 
     /// A part of the path.

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    Control, OrganisationRole, PeopleError, ProjectRole, StoreError, control::Job, person::has_two_factor,
-    rules,
+    Account, Control, OrganisationRole, PeopleError, ProjectRole, StoreError, account, control::Job,
+    person::has_two_factor, rules,
 };
 
 /// The number of a person.
@@ -28,12 +28,14 @@ pub(crate) enum Actor {
     Host,
     /// A person who signed in.
     Person(PersonId),
+    /// A service account, by its number.
+    Account(u64),
 }
 
 /// What somebody does, within what they may.
 ///
 /// In `created_by` and the audit a person is `person:7`: whose number that was is forgotten with the person, while the
-/// entries stay.
+/// entries stay. A service account is `service_account:` and its name.
 #[derive(Clone, Copy)]
 pub struct Acting<'c> {
     pub(crate) control: &'c Control,
@@ -52,6 +54,12 @@ impl Control {
     pub fn acting(&self, person: PersonId) -> Acting<'_> {
         Acting { control: self, actor: Actor::Person(person) }
     }
+
+    /// What a service account does that was recognised, by its secret.
+    #[must_use]
+    pub fn acting_account(&self, account: &Account) -> Acting<'_> {
+        Acting { control: self, actor: Actor::Account(account.id) }
+    }
 }
 
 impl<'c> Acting<'c> {
@@ -63,6 +71,11 @@ impl<'c> Acting<'c> {
         match self.actor {
             Actor::Host => self.control.change(job),
             Actor::Person(id) => self.control.change_as(&format!("person:{id}"), job),
+            Actor::Account(id) => {
+                // Its name never changes; whether it is there still, is asked in the transaction.
+                let name = self.read(|job| Ok(account::subject(job, id)?))?;
+                self.control.change_as(&name, job)
+            }
         }
     }
 
@@ -82,6 +95,9 @@ impl<'c> Acting<'c> {
         match self.actor {
             Actor::Host => Ok(Some(OrganisationRole::Owner)),
             Actor::Person(id) => organisation_role(job, organisation, id),
+            Actor::Account(id) => Ok(account::standing(job, id)?
+                .filter(|standing| standing.organisation == organisation)
+                .map(|standing| standing.role)),
         }
     }
 
@@ -97,16 +113,22 @@ impl<'c> Acting<'c> {
         let exists =
             job.row("SELECT 1 FROM organisations WHERE id = ?1", [organisation], |_| Ok(()))?.is_some();
         match self.role_in(job, organisation)? {
-            Some(role) if exists && role >= needs => self.check_two_factor(job, organisation).map(|()| role),
+            Some(role) if exists && role >= needs => self.check_admitted(job, organisation).map(|()| role),
             Some(role) if exists => Err(PeopleError::Denied { organisation, role, needs }),
             _ => Err(PeopleError::OrganisationNotFound { id: organisation }),
         }
     }
 
-    /// Demands a second factor of a person, where the organisation requires one.
-    pub(crate) fn check_two_factor(&self, job: &Job<'_>, organisation: u64) -> Result<(), PeopleError> {
+    /// Demands what stands beside the role: of a person a second factor, where the organisation requires one; of a
+    /// service account that it is not narrowed.
+    pub(crate) fn check_admitted(&self, job: &Job<'_>, organisation: u64) -> Result<(), PeopleError> {
         let sql = "SELECT 1 FROM organisations WHERE id = ?1 AND requires_two_factor = 1";
         match self.actor {
+            Actor::Account(id) => match account::standing(job, id)?.and_then(|standing| standing.narrowed_to)
+            {
+                Some(scopes) => Err(PeopleError::Narrowed { scopes }),
+                None => Ok(()),
+            },
             Actor::Person(id)
                 if job.row(sql, [organisation], |_| Ok(()))?.is_some() && !has_two_factor(job, id)? =>
             {
@@ -120,15 +142,16 @@ impl<'c> Acting<'c> {
     pub(crate) fn require_host(&self) -> Result<(), PeopleError> {
         match self.actor {
             Actor::Host => Ok(()),
-            Actor::Person(_) => Err(PeopleError::HostOnly),
+            Actor::Person(_) | Actor::Account(_) => Err(PeopleError::HostOnly),
         }
     }
 
     /// Demands that the actor is `person`, or the host.
     pub(crate) fn require_self(&self, person: PersonId) -> Result<(), PeopleError> {
         match self.actor {
-            Actor::Person(id) if id != person => Err(PeopleError::NotOneself { person }),
-            Actor::Host | Actor::Person(_) => Ok(()),
+            Actor::Host => Ok(()),
+            Actor::Person(id) if id == person => Ok(()),
+            Actor::Person(_) | Actor::Account(_) => Err(PeopleError::NotOneself { person }),
         }
     }
 }
@@ -166,7 +189,7 @@ impl Acting<'_> {
             let sql = "SELECT organisation_id FROM projects WHERE id = ?1 AND deleted_at_ms IS NULL";
             match job.row(sql, [project], |row| row.get(0))? {
                 Some(organisation) => {
-                    self.check_two_factor(job, organisation)?;
+                    self.check_admitted(job, organisation)?;
                     Ok(self.role_in_project(job, organisation, project)?)
                 }
                 None => Ok(None),

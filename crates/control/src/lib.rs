@@ -32,7 +32,7 @@ mod stats;
 mod transfer;
 mod watch;
 
-pub use account::{Account, AccountProject, CreatedAccount, NewAccount};
+pub use account::{Account, AccountProject, CreatedAccount, NewAccount, Scope};
 pub use accounting::{ClosedBooks, Keep};
 pub use actor::{Acting, PersonId};
 pub use audit::{

@@ -11,7 +11,7 @@ use rusqlite::params;
 use serde::Serialize;
 
 use crate::{
-    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, ProjectRole, StoreError,
+    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, ProjectRole, StoreError, account,
     actor::{Actor, organisation_role, role},
     control::Job,
     person::{lapse_gdpr_tokens, person, subject},
@@ -95,6 +95,7 @@ impl Acting<'_> {
             let owner = match self.actor {
                 Actor::Person(id) => Some(id),
                 Actor::Host => owner,
+                Actor::Account(_) => return Err(PeopleError::PeopleOnly),
             };
             let sql = "INSERT INTO organisations (name, created_at_ms) VALUES (?1, ?2)";
             job.execute(sql, params![name, job.now_ms])?;
@@ -154,7 +155,7 @@ impl Acting<'_> {
             let sql = "UPDATE organisations SET requires_two_factor = ?2 WHERE id = ?1 AND requires_two_factor <> ?2";
             if job.execute(sql, params![id, required])? == 1 {
                 // As the rule now is: nobody locks themselves out.
-                self.check_two_factor(job, id)?;
+                self.check_admitted(job, id)?;
                 job.audit("organisation.changed", &id.to_string(), &format!("requires_two_factor {required}"))?;
             }
             Ok(organisation(job, id, role)?)
@@ -262,7 +263,7 @@ impl Acting<'_> {
         let sql = "SELECT organisation_id FROM projects WHERE id = ?1 AND deleted_at_ms IS NULL";
         let organisation: u64 = job.row(sql, [project], |row| row.get(0))?.ok_or_else(not_found)?;
         let role = self.role_in_project(job, organisation, project)?.ok_or_else(not_found)?;
-        self.check_two_factor(job, organisation)?;
+        self.check_admitted(job, organisation)?;
         if role >= needs {
             Ok((organisation, role))
         } else {
@@ -369,6 +370,7 @@ impl Acting<'_> {
         match self.actor {
             Actor::Host => Ok(implied),
             Actor::Person(person) => Ok(implied.max(project_role(job, project, person)?)),
+            Actor::Account(id) => Ok(implied.max(account::project_role(job, project, id)?)),
         }
     }
 }

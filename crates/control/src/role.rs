@@ -1,13 +1,12 @@
-//! What people may do: roles in an organisation and in a project, the stronger one the greater.
+//! What people and service accounts may do: roles in an organisation and in a project, the stronger one the greater.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt;
 
 /// A role in an organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrganisationRole {
     /// Nothing by itself: projects are given one by one.
+    #[default]
     Member,
     /// Creates projects, manages people and service accounts; an admin of every project.
     Admin,
@@ -71,53 +70,62 @@ impl ProjectRole {
     }
 }
 
-/// A word that is no role.
+/// A word that is no role, or no scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoRole {
-    word: String,
-    roles: Vec<&'static str>,
+    pub(crate) word: String,
+    /// What it should have been.
+    pub(crate) what: &'static str,
+    /// Those there are.
+    pub(crate) roles: Vec<&'static str>,
 }
 
 impl fmt::Display for NoRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no role; there are {}", self.word, self.roles.join(", "))
+        write!(f, "{:?} is no {}; there are {}", self.word, self.what, self.roles.join(", "))
     }
 }
 
 impl std::error::Error for NoRole {}
 
 macro_rules! written_as_words {
-    ($($role:ty),+) => {
-        $(impl FromStr for $role {
-            type Err = NoRole;
+    ($what:literal: $($role:ty),+) => {
+        $(impl std::str::FromStr for $role {
+            type Err = $crate::NoRole;
 
-            fn from_str(word: &str) -> Result<$role, NoRole> {
+            fn from_str(word: &str) -> Result<$role, $crate::NoRole> {
                 let found = <$role>::ALL.into_iter().find(|role| role.as_str() == word);
-                found.ok_or_else(|| NoRole { word: word.to_owned(), roles: <$role>::ALL.map(<$role>::as_str).to_vec() })
+                found.ok_or_else(|| $crate::NoRole {
+                    word: word.to_owned(),
+                    what: $what,
+                    roles: <$role>::ALL.map(<$role>::as_str).to_vec(),
+                })
             }
         }
 
-        impl fmt::Display for $role {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $role {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl<'de> Deserialize<'de> for $role {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$role, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        impl<'de> serde::Deserialize<'de> for $role {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$role, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
 
-        impl Serialize for $role {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $role {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         })+
     };
 }
 
-written_as_words!(OrganisationRole, ProjectRole);
+pub(crate) use written_as_words;
+
+written_as_words!("role": OrganisationRole, ProjectRole);
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountProject, Control, CreatedProject, ProjectError, ProjectInfo, ProjectRole, TokenInfo,
-    TransferError, account,
+    AccountProject, Control, CreatedProject, OrganisationRole, ProjectError, ProjectInfo, ProjectRole, Scope,
+    TokenInfo, TransferError, account,
     control::{Changed, Job},
     keyring::{hex, new_credential, unhex},
     project::{self, API_KEY, API_SECRET},
@@ -108,9 +108,20 @@ pub struct AccountDocument {
     /// What it is there, where it is no admin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<u64, ProjectRole>,
+    /// What it is in its organisation, where it is more than a member.
+    #[serde(default, skip_serializing_if = "is_member")]
+    pub organisation_role: OrganisationRole,
+    /// What it is narrowed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<Scope>>,
     /// When it stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_member(role: &OrganisationRole) -> bool {
+    *role == OrganisationRole::Member
 }
 
 /// What an import did.
@@ -231,6 +242,8 @@ impl Control {
                             username: account.username,
                             projects: account.projects.iter().map(|project| project.id).collect(),
                             roles: roles_of(&account.projects),
+                            organisation_role: account.organisation_role,
+                            scopes: account.scopes,
                             expires_at_ms: account.expires_at_ms,
                         })
                     })
@@ -438,20 +451,31 @@ fn import_account(job: &Job<'_>, wanted: &AccountDocument) -> Result<Imported, T
             Some(project) => project::info(job, project.id)?.organisation,
             None => project::first_organisation(job)?,
         };
-        account::insert(job, organisation, username, &digest, &projects, wanted.expires_at_ms)?;
+        let row = account::Row {
+            username,
+            organisation,
+            organisation_role: wanted.organisation_role,
+            projects: &projects,
+            scopes: wanted.scopes.as_deref(),
+            expires_at_ms: wanted.expires_at_ms,
+        };
+        account::insert(job, &row, &digest)?;
         return Ok(Imported::Created);
     };
     if account::secret_sha256(job, username)? != digest {
         return Err(TransferError::OtherAccount { username: username.clone() });
     }
-    if old.projects == projects && old.expires_at_ms == wanted.expires_at_ms {
+    let same_reach = old.organisation_role == wanted.organisation_role && old.scopes == wanted.scopes;
+    if same_reach && old.projects == projects && old.expires_at_ms == wanted.expires_at_ms {
         return Ok(Imported::Unchanged);
     }
     let id = i64::try_from(old.id).map_err(|_| job.damaged(format!("service account number {}", old.id)))?;
     job.execute("DELETE FROM service_account_projects WHERE service_account_id = ?1", [id])?;
     account::grant(job, id, &projects)?;
-    let sql = "UPDATE service_accounts SET expires_at_ms = ?2 WHERE id = ?1";
-    job.execute(sql, params![id, wanted.expires_at_ms])?;
+    let scopes = account::stored(username, wanted.scopes.as_deref())?;
+    let sql =
+        "UPDATE service_accounts SET expires_at_ms = ?2, organisation_role = ?3, scopes = ?4 WHERE id = ?1";
+    job.execute(sql, params![id, wanted.expires_at_ms, wanted.organisation_role.as_str(), scopes])?;
     let detail = format!("projects {:?}, expires {:?}", wanted.projects, wanted.expires_at_ms);
     job.changed(Changed::ServiceAccount, username, "service_account.imported", &detail)?;
     Ok(Imported::Changed)

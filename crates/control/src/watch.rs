@@ -16,7 +16,8 @@ use forebay_route::{
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::{
-    Control, StoreError,
+    Control, Scope, StoreError,
+    account::parted,
     control::{Changed, only_if},
 };
 
@@ -247,7 +248,7 @@ fn projects(
     let only = only.map(ProjectId::as_u64);
     let mut statement = transaction.prepare_cached(&format!(
         "SELECT id, name, api_key_mac, api_secret_mac, accepts_events, client_address, id_merge, retention_days, \
-         created_at_ms, allowed_origins FROM projects WHERE {} AND deleted_at_ms IS NULL ORDER BY id",
+         created_at_ms, allowed_origins, organisation_id FROM projects WHERE {} AND deleted_at_ms IS NULL ORDER BY id",
         only_if(only, "id"),
     ))?;
     let rows = statement.query_map([only], |row| {
@@ -265,6 +266,7 @@ fn projects(
             id_merge: IdMerge::parse(&row.get::<_, String>(6)?).unwrap_or_default(),
             retention_days: row.get(7)?,
             created_at_ms: row.get(8)?,
+            organisation: row.get(10)?,
         }))
     })?;
     let mut projects = rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
@@ -329,19 +331,28 @@ fn service_accounts(
     only: Option<&str>,
 ) -> rusqlite::Result<Vec<ServiceAccount>> {
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT id, username, secret_mac, expires_at_ms, former_mac, former_ends_at_ms FROM service_accounts WHERE {}",
+        "SELECT id, username, secret_mac, expires_at_ms, former_mac, former_ends_at_ms, organisation_id, \
+         organisation_role IN ('admin', 'owner'), scopes FROM service_accounts WHERE {}",
         only_if(only, "username"),
     ))?;
     let mut of_account = transaction.prepare_cached(
-        "SELECT project_id, role IN ('admin', 'owner') FROM service_account_projects \
+        "SELECT project_id, role <> 'consumer', role IN ('admin', 'owner') FROM service_account_projects \
          WHERE service_account_id = ?1 ORDER BY project_id",
     )?;
     let rows = statement.query_map([only], |row| {
+        // What is no scope at all leaves nothing.
+        let scopes: Option<String> = row.get(8)?;
+        let scopes = scopes.map(|words| parted(&words).unwrap_or_default());
+        let scoped = |scope| scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope));
         let account = ServiceAccount {
             username: row.get::<_, String>(1)?.into(),
             secret_mac: Mac(row.get(2)?),
             projects: Vec::new(),
+            reads: Vec::new(),
             writes: Vec::new(),
+            administers: row.get::<_, bool>(7)?.then_some(row.get(6)?),
+            scoped_to_read: scoped(Scope::Export),
+            scoped_to_write: scoped(Scope::Import),
             expires_at_ms: row.get(3)?,
             former_secret: row.get::<_, Option<[u8; 32]>>(4)?.map(Mac).zip(row.get(5)?),
         };
@@ -350,11 +361,14 @@ fn service_accounts(
     rows.map(|row| {
         let (id, mut account) = row?;
         for project in
-            of_account.query_map([id], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, bool>(1)?)))?
+            of_account.query_map([id], |row| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get(2)?)))?
         {
-            let (project, writes) = project?;
+            let (project, reads, writes) = project?;
             let Some(project) = ProjectId::new(project) else { continue };
             account.projects.push(project);
+            if reads {
+                account.reads.push(project);
+            }
             if writes {
                 account.writes.push(project);
             }

@@ -37,9 +37,19 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this identity may read the project's data.
+    /// Whether this identity may read the project's data. A service account's role must reach for it.
     #[must_use]
     pub fn may_read(&self) -> bool {
+        match &self.proof {
+            Proof::Token | Proof::ApiKey(_) => false,
+            Proof::ApiSecret(_) => true,
+            Proof::ServiceAccount(account, _) => account.may_read(&self.project.settings),
+        }
+    }
+
+    /// Whether it was proven by a secret: a token is public, and an API key good for importing alone.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
         matches!(self.proof, Proof::ApiSecret(_) | Proof::ServiceAccount(..))
     }
 
@@ -48,7 +58,7 @@ impl Identity {
     pub fn may_write(&self) -> bool {
         match &self.proof {
             Proof::Token | Proof::ApiKey(_) | Proof::ApiSecret(_) => true,
-            Proof::ServiceAccount(account, _) => account.may_write(self.project.id),
+            Proof::ServiceAccount(account, _) => account.may_write(&self.project.settings),
         }
     }
 
@@ -83,9 +93,9 @@ pub enum AuthError {
     NotMember,
     /// The credential's project is not the one that `project_id` says.
     Mismatch,
-    /// It is good for sending only.
+    /// It is good for sending only; or the service account's role, or what it is narrowed to, does not reach for reading.
     NotReading,
-    /// The service account's role in the project is good for reading only.
+    /// The service account's role in the project, or what it is narrowed to, is good for reading only.
     NotWriting,
 }
 
@@ -105,10 +115,11 @@ impl fmt::Display for AuthError {
                 "Mismatch between the project ID of the credentials and the URL's project ID"
             }
             AuthError::NotWriting => {
-                "Unauthorized, the service account's role in this project only reads: it takes admin"
+                "Unauthorized, the service account's role or scopes in this project only read: it takes admin, and import"
             }
             AuthError::NotReading => {
-                "Unauthorized, this needs the project's API secret or a service account: a token or API key only sends"
+                "Unauthorized, this needs the project's API secret or a service account that is an analyst, and has the \
+                 scope export if it is narrowed: a token or API key only sends"
             }
         })
     }
@@ -196,7 +207,10 @@ fn by_credential(
     }
     let id = asked.ok_or(AuthError::ProjectIdMissing)?;
     let id = id.parse().ok().and_then(ProjectId::new).ok_or(AuthError::NotMember)?;
-    let project = registry.project(id).filter(|_| account.may_use(id)).ok_or(AuthError::NotMember)?;
+    let project = registry
+        .project(id)
+        .filter(|project| account.may_use(&project.settings))
+        .ok_or(AuthError::NotMember)?;
     Ok(Identity { project, proof: Proof::ServiceAccount(account, digest) })
 }
 
@@ -246,7 +260,11 @@ mod tests {
             secret_mac: mac(b"pass"),
             former_secret: None,
             projects: vec![ProjectId::new(1).unwrap()],
+            reads: vec![ProjectId::new(1).unwrap()],
             writes: vec![],
+            administers: None,
+            scoped_to_read: true,
+            scoped_to_write: true,
             expires_at_ms: Some(1000),
         }));
         registry
@@ -325,6 +343,23 @@ mod tests {
         );
         assert!(!may_write(Proof::ServiceAccount(Arc::clone(&robot), mac(b"pass"))));
         let admin = ServiceAccount { writes: robot.projects.clone(), ..ServiceAccount::clone(&robot) };
-        assert!(may_write(Proof::ServiceAccount(Arc::new(admin), mac(b"pass"))));
+        assert!(may_write(Proof::ServiceAccount(Arc::new(admin.clone()), mac(b"pass"))));
+        let narrowed = ServiceAccount { scoped_to_write: false, ..admin };
+        assert!(!may_write(Proof::ServiceAccount(Arc::new(narrowed), mac(b"pass"))));
+    }
+
+    #[test]
+    fn a_service_account_reads_where_its_role_and_scopes_reach_and_what_is_public_never() {
+        let registry = registry();
+        let robot = registry.service_account("robot").unwrap();
+        let project = registry.project(ProjectId::new(1).unwrap()).unwrap();
+        let may_read = |proof| Identity { project: Arc::clone(&project), proof }.may_read();
+        let account = |account| Proof::ServiceAccount(Arc::new(account), mac(b"pass"));
+        assert!(may_read(Proof::ApiSecret(mac(b"s"))) && may_read(account(ServiceAccount::clone(&robot))));
+        assert!(!may_read(Proof::Token) && !may_read(Proof::ApiKey(mac(b"k"))));
+        let consumer = ServiceAccount { reads: vec![], ..ServiceAccount::clone(&robot) };
+        assert!(!may_read(account(consumer)));
+        let importer = ServiceAccount { scoped_to_read: false, ..ServiceAccount::clone(&robot) };
+        assert!(!may_read(account(importer)));
     }
 }

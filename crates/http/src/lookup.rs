@@ -160,7 +160,7 @@ fn reader(core: &Core, parts: &Parts) -> Result<Identity, AuthError> {
         project_id: params.project_id(),
     };
     let identity = core.shared.identify(claim)?;
-    match (identity.may_read(), identity.may_write()) {
+    match (identity.is_secret(), identity.may_write()) {
         (false, _) => Err(AuthError::NotReading),
         (true, false) => Err(AuthError::NotWriting),
         (true, true) => Ok(identity),

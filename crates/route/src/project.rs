@@ -133,6 +133,8 @@ pub struct ProjectSettings {
     pub retention_days: Option<u32>,
     /// When it was created, in milliseconds since the epoch.
     pub created_at_ms: u64,
+    /// The number of the organisation that it belongs to.
+    pub organisation: u64,
 }
 
 impl ProjectSettings {
@@ -152,6 +154,7 @@ impl ProjectSettings {
             id_merge: IdMerge::Original,
             retention_days: None,
             created_at_ms: 0,
+            organisation: 0,
         }
     }
 }
@@ -226,10 +229,18 @@ pub struct ServiceAccount {
     pub secret_mac: Mac,
     /// Digest of the secret before it, and until when that is taken too.
     pub former_secret: Option<(Mac, u64)>,
-    /// The projects it may read, in ascending order.
+    /// The projects it was given a role in, in ascending order.
     pub projects: Vec<ProjectId>,
-    /// Those of them it may write to: import, and replace lookup tables. In ascending order.
+    /// Those of them whose events its role reads, in ascending order.
+    pub reads: Vec<ProjectId>,
+    /// Those of them its role writes to: import, and replace lookup tables. In ascending order.
     pub writes: Vec<ProjectId>,
+    /// The organisation that it is an admin or owner of, and so of each of its projects.
+    pub administers: Option<u64>,
+    /// Whether it is narrowed so that it reads events still.
+    pub scoped_to_read: bool,
+    /// Whether it is narrowed so that it writes still.
+    pub scoped_to_write: bool,
     /// When it stops working, in milliseconds since the epoch; `None`: never.
     pub expires_at_ms: Option<u64>,
 }
@@ -244,15 +255,25 @@ impl ServiceAccount {
         is_its_own && self.expires_at_ms.is_none_or(|end| now_ms < end)
     }
 
-    /// Whether it may write to `project`.
+    /// Whether it may write to `project`: its role reaches for it, and it is not narrowed to something else.
     #[must_use]
-    pub fn may_write(&self, project: ProjectId) -> bool {
-        self.writes.binary_search(&project).is_ok()
+    pub fn may_write(&self, project: &ProjectSettings) -> bool {
+        self.scoped_to_write && self.has(&self.writes, project)
     }
 
-    /// Whether it may use `project`.
+    /// Whether it may read the events of `project`: its role reaches for it, and it is not narrowed to something else.
     #[must_use]
-    pub fn may_use(&self, project: ProjectId) -> bool {
-        self.projects.binary_search(&project).is_ok()
+    pub fn may_read(&self, project: &ProjectSettings) -> bool {
+        self.scoped_to_read && self.has(&self.reads, project)
+    }
+
+    /// Whether it has a role in `project`.
+    #[must_use]
+    pub fn may_use(&self, project: &ProjectSettings) -> bool {
+        self.has(&self.projects, project)
+    }
+
+    fn has(&self, given: &[ProjectId], project: &ProjectSettings) -> bool {
+        self.administers == Some(project.organisation) || given.binary_search(&project.id).is_ok()
     }
 }

@@ -226,9 +226,9 @@ impl Registry {
     }
 }
 
-/// [`ServiceAccount::may_use`] and [`ServiceAccount::may_write`] rely on the order.
+/// [`ServiceAccount::may_use`] and its like rely on the order.
 fn sorted(mut account: ServiceAccount) -> ServiceAccount {
-    for projects in [&mut account.projects, &mut account.writes] {
+    for projects in [&mut account.projects, &mut account.reads, &mut account.writes] {
         projects.sort_unstable();
         projects.dedup();
     }

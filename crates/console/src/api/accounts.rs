@@ -1,6 +1,6 @@
 //! The service-accounts API, as Mixpanel's clients know it.
 
-use forebay_control::{Account, AccountProject, NewAccount, ProjectRole};
+use forebay_control::{Account, AccountProject, NewAccount, OrganisationRole, ProjectRole, Scope};
 use forebay_record::ProjectId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,38 +18,27 @@ fn shown(visit: &Visit<'_>, account: &Account) -> Value {
         "id": account.id, "username": account.username,
         "last_used": account.last_used_ms.map(when::rfc3339), "expires": account.expires_at_ms.map(when::rfc3339),
         "creator": visit.site.name_of(&account.created_by), "created": when::rfc3339(account.created_at_ms),
-        "user": account.id, "projects": account.projects,
+        "user": account.id, "projects": account.projects, "organization_role": account.organisation_role,
+        "scopes": account.scopes,
     })
 }
 
-/// Those of the organisation that the caller manages.
-fn managed(visit: &Visit<'_>) -> Result<Vec<Account>, Refusal> {
-    let organisation = visit.number("organisation")?;
-    let accounts = match &visit.account {
-        Some(_) => visit.control().host().list_service_accounts(None)?,
-        None => visit.acting()?.list_service_accounts(None)?,
-    };
-    let sees = |account: &Account| match &visit.account {
-        // A service account sees itself, and those of projects that it is an admin of.
-        Some(own) => {
-            let admins =
-                |id: u64| own.projects.iter().any(|one| one.id == id && one.role >= ProjectRole::Admin);
-            own.id == account.id || account.projects.iter().any(|project| admins(project.id))
-        }
-        None => true,
-    };
-    Ok(accounts.into_iter().filter(|one| one.organisation == organisation && sees(one)).collect())
+/// Those of the organisation that the caller may know of.
+fn known(visit: &Visit<'_>) -> Result<Vec<Account>, Refusal> {
+    let organisation = visit.organisation()?.id;
+    let accounts = visit.acting()?.list_service_accounts(None)?;
+    Ok(accounts.into_iter().filter(|one| one.organisation == organisation).collect())
 }
 
 /// Lists them.
 pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let accounts = managed(visit)?;
+    let accounts = known(visit)?;
     Ok(ok(accounts.iter().map(|account| shown(visit, account)).collect()))
 }
 
 /// One by its number.
 fn by_id(visit: &Visit<'_>, id: u64) -> Result<Account, Refusal> {
-    managed(visit)?.into_iter().find(|account| account.id == id).ok_or(Refusal::NotFound)
+    known(visit)?.into_iter().find(|account| account.id == id).ok_or(Refusal::NotFound)
 }
 
 /// Shows one.
@@ -80,6 +69,11 @@ struct Create {
     expires: Option<String>,
     #[serde(default)]
     projects: Vec<GivenProject>,
+    /// What it is to be in the organisation.
+    #[serde(default)]
+    organization_role: OrganisationRole,
+    /// What it is narrowed to.
+    scopes: Option<Vec<Scope>>,
 }
 
 /// Makes one. Its secret is in the answer, this once.
@@ -98,10 +92,12 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         secret: None,
         projects,
         expires_at_ms,
-        organisation: Some(visit.number("organisation")?),
+        organisation: Some(visit.organisation()?.id),
+        organisation_role: asked.organization_role,
+        scopes: asked.scopes,
     };
     let made = visit.acting()?.create_service_account(&new)?;
-    let account = managed(visit)?.into_iter().find(|one| one.username == made.username);
+    let account = known(visit)?.into_iter().find(|one| one.username == made.username);
     let mut results = account.map_or_else(|| json!({}), |account| shown(visit, &account));
     results["token"] = made.secret.into();
     Ok(created(results))
@@ -160,10 +156,7 @@ pub(crate) fn remove_from_project(visit: &Visit<'_>) -> Result<Answer, Refusal> 
 /// Those that may use a project, with their role there.
 pub(crate) fn of_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?.id;
-    let accounts = match &visit.account {
-        Some(_) => visit.control().host().list_service_accounts(ProjectId::new(project))?,
-        None => visit.acting()?.list_service_accounts(ProjectId::new(project))?,
-    };
+    let accounts = visit.acting()?.list_service_accounts(ProjectId::new(project))?;
     let results = accounts.iter().map(|account| {
         let role = account.projects.iter().find(|one| one.id == project).map(|one| one.role);
         let mut value = shown(visit, account);

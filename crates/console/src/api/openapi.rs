@@ -80,7 +80,8 @@ fn operation(route: &Route) -> Value {
     let mut refuse = |status: &str, what: &str| responses.insert(status.to_owned(), answer(what, "Error"));
     let needs = match route.needs {
         Needs::Nobody => "nothing".to_owned(),
-        Needs::Person => "to be known".to_owned(),
+        Needs::Somebody => "to be known".to_owned(),
+        Needs::Person => "a person who is signed in".to_owned(),
         Needs::Organisation(role) => format!("the role {role} in the organisation"),
         Needs::Project(role) => format!("the role {role} in the project"),
         Needs::Operator => "an owner of the first organisation".to_owned(),

@@ -7,7 +7,7 @@ use crate::{answer::Answer, api::ok, refusal::Refusal, visit::Visit, when};
 
 /// An organisation and who belongs to it.
 pub(crate) fn show(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let organisation = visit.control().host().organisation(visit.number("organisation")?)?;
+    let organisation = visit.organisation()?;
     let members: Vec<Value> = organisation
         .members
         .iter()

@@ -1,6 +1,6 @@
 //! Calls about projects.
 
-use forebay_control::{NewProject, StatsFilter};
+use forebay_control::{NewProject, ProjectRole, StatsFilter};
 use forebay_record::ProjectId;
 use forebay_route::Owner;
 use serde::Deserialize;
@@ -16,13 +16,24 @@ use crate::{
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
-/// `/settings/project/{id}/metadata`: as old screens and tools ask for it. Key and secret are not told: who may see them
-/// gives their password first.
+/// `/settings/project/{id}/metadata`: as old screens and tools ask for it.
+///
+/// Key and secret are told to a service account that is an owner, which is audited: it shows its own secret with each
+/// request, and could reset these. A person's session is no such proof: they give their password, by another call.
 pub(crate) fn metadata(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?;
+    let is_owner = visit.project_role()? == ProjectRole::Owner;
+    let told = match &visit.account {
+        Some(_) if is_owner => {
+            let acting = visit.acting()?;
+            Some(acting.reveal_credentials(project.id, &acting.prove_password("")?)?)
+        }
+        _ => None,
+    };
+    let (api_key, secret) = told.map(|told| (told.api_key, told.api_secret)).unzip();
     Ok(ok(json!({
         "id": project.id, "name": project.name, "domain": visit.senders_url(),
-        "timezone_name": project.timezone, "token": project.token, "api_key": null, "secret": null,
+        "timezone_name": project.timezone, "token": project.token, "api_key": api_key, "secret": secret,
     })))
 }
 

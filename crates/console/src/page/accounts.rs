@@ -107,6 +107,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             projects: vec![AccountProject { id: project.id, role }],
             expires_at_ms: days.map(|days| visit.now_ms() + days * DAY_MS),
             organisation: Some(project.organisation),
+            ..NewAccount::default()
         };
         Ok(visit.acting()?.create_service_account(&new)?)
     });

@@ -2,14 +2,15 @@
 //!
 //! # Invariants
 //! * An organisation's admins manage its accounts; a project's admins those that use nothing but projects of theirs.
-//! * Nobody gives an account a role above their own in that project, nor changes an account that has one.
+//! * Nobody gives an account a role above their own, in a project or in the organisation, nor changes an account that has
+//!   one. Service accounts that manage others are held to the same.
 
 use forebay_record::ProjectId;
 use rusqlite::params;
 
 use super::{
-    Account, AccountProject, CreatedAccount, NewAccount, accounts, free_username, grant, insert, listed,
-    purpose, sorted,
+    Account, AccountProject, CreatedAccount, NewAccount, Row, Scope, accounts, free_username, grant, insert,
+    listed, purpose, sorted, stored,
 };
 use crate::{
     AccountError, Acting, Grace, OrganisationRole, PeopleError, ProjectRole,
@@ -30,7 +31,9 @@ impl Acting<'_> {
             let created = CreatedAccount {
                 username: new.username.clone().map_or_else(free_username, Ok)?,
                 secret: new.secret.clone().map_or_else(new_credential, Ok)?,
+                organisation_role: new.organisation_role,
                 projects: sorted(&new.projects),
+                scopes: new.scopes.clone(),
                 expires_at_ms: new.expires_at_ms,
                 former_ends_at_ms: None,
             };
@@ -38,14 +41,22 @@ impl Acting<'_> {
                 return Err(AccountError::SecretInvalid { username: created.username }.into());
             }
             check_expiry(job, &created.username, created.expires_at_ms)?;
-            self.check_reach(job, organisation, &created.projects)?;
-            let digest = sha256(created.secret.as_bytes());
-            insert(job, organisation, &created.username, &digest, &created.projects, created.expires_at_ms)?;
+            self.check_reach(job, organisation, created.organisation_role, &created.projects)?;
+            let row = Row {
+                username: &created.username,
+                organisation,
+                organisation_role: created.organisation_role,
+                projects: &created.projects,
+                scopes: created.scopes.as_deref(),
+                expires_at_ms: created.expires_at_ms,
+            };
+            insert(job, &row, &sha256(created.secret.as_bytes()))?;
             Ok(created)
         })
     }
 
-    /// The service accounts that the actor manages, by name: all, or those that may use `project`.
+    /// The service accounts that the actor may know of, by name: those of organisations and projects that it is an admin
+    /// of, and, to a service account, itself; or those that may use `project`.
     ///
     /// # Errors
     /// [`PeopleError::ProjectNotFound`] and others where `project` is none that the actor is an admin of.
@@ -59,15 +70,31 @@ impl Acting<'_> {
                 return Ok(shown);
             }
             for account in accounts(job)? {
-                let own = self.role_in(job, account.organisation)?;
-                if own >= Some(OrganisationRole::Admin)
-                    && self.check_two_factor(job, account.organisation).is_ok()
-                {
+                if self.sees(job, &account)? {
                     shown.push(account);
                 }
             }
             Ok(shown)
         })
+    }
+
+    fn sees(&self, job: &Job<'_>, account: &Account) -> Result<bool, PeopleError> {
+        if self.actor == Actor::Account(account.id) {
+            return Ok(true);
+        }
+        let Some(own) = self.role_in(job, account.organisation)? else { return Ok(false) };
+        if self.check_admitted(job, account.organisation).is_err() {
+            return Ok(false);
+        }
+        if own >= OrganisationRole::Admin {
+            return Ok(true);
+        }
+        for project in &account.projects {
+            if self.role_in_project(job, account.organisation, project.id)? >= Some(ProjectRole::Admin) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Lets an account use a project, in that role.
@@ -80,7 +107,7 @@ impl Acting<'_> {
         project: AccountProject,
     ) -> Result<Account, PeopleError> {
         self.change_account(username, |job, account| {
-            self.check_reach(job, account.organisation, &[project])?;
+            self.check_reach(job, account.organisation, OrganisationRole::Member, &[project])?;
             grant(job, number(job, account)?, &[project])?;
             let detail = listed(&[project]);
             Ok(job.changed(Changed::ServiceAccount, username, "service_account.added_to_project", &detail)?)
@@ -99,13 +126,47 @@ impl Acting<'_> {
                 return Err(AccountError::NotInProject { username: username.to_owned(), project }.into());
             }
             // Of this project alone: that its account is used elsewhere too is no reason to keep it here.
-            self.check_reach(job, account.organisation, &grants)?;
+            self.check_reach(job, account.organisation, OrganisationRole::Member, &grants)?;
             let sql =
                 "DELETE FROM service_account_projects WHERE service_account_id = ?1 AND project_id = ?2";
             job.execute(sql, [account.id, project])?;
             let action = "service_account.removed_from_project";
             job.changed(Changed::ServiceAccount, username, action, &project.to_string())?;
             self.found(job, username)
+        })
+    }
+
+    /// Narrows an account to scopes; `None`: it may what its roles let it, again.
+    ///
+    /// # Errors
+    /// [`AccountError::NoScopes`] and others.
+    pub fn set_account_scopes(
+        &self,
+        username: &str,
+        scopes: Option<&[Scope]>,
+    ) -> Result<Account, PeopleError> {
+        self.change_account(username, |job, account| {
+            let words = stored(username, scopes)?;
+            let sql = "UPDATE service_accounts SET scopes = ?2 WHERE id = ?1";
+            job.execute(sql, params![account.id, words])?;
+            let detail =
+                format!("narrowed to {}", words.as_deref().unwrap_or("nothing: all its roles allow"));
+            Ok(job.changed(Changed::ServiceAccount, username, "service_account.changed", &detail)?)
+        })
+    }
+
+    /// Gives an account another role in its organisation: an organisation admin's, up to their own.
+    ///
+    /// # Errors
+    /// [`PeopleError`].
+    pub fn set_account_role(&self, username: &str, new: OrganisationRole) -> Result<Account, PeopleError> {
+        self.change_account(username, |job, account| {
+            self.require(job, account.organisation, OrganisationRole::Admin)?;
+            self.check_reach(job, account.organisation, new, &[])?;
+            let sql = "UPDATE service_accounts SET organisation_role = ?2 WHERE id = ?1";
+            job.execute(sql, params![account.id, new.as_str()])?;
+            let detail = format!("{} -> {new}", account.organisation_role);
+            Ok(job.changed(Changed::ServiceAccount, username, "service_account.role_changed", &detail)?)
         })
     }
 
@@ -159,7 +220,9 @@ impl Acting<'_> {
         Ok(CreatedAccount {
             username: account.username,
             secret,
+            organisation_role: account.organisation_role,
             projects: account.projects,
+            scopes: account.scopes,
             expires_at_ms: account.expires_at_ms,
             former_ends_at_ms,
         })
@@ -172,7 +235,7 @@ impl Acting<'_> {
     pub fn delete_service_account(&self, username: &str) -> Result<(), PeopleError> {
         self.change(|job| {
             let account = self.found(job, username)?;
-            self.check_reach(job, account.organisation, &account.projects)?;
+            self.check_reach(job, account.organisation, account.organisation_role, &account.projects)?;
             job.changed(Changed::ServiceAccount, username, "service_account.deleted", "")?;
             job.execute("DELETE FROM service_accounts WHERE id = ?1", [account.id])?;
             Ok(())
@@ -186,7 +249,7 @@ impl Acting<'_> {
     ) -> Result<Account, PeopleError> {
         self.change(|job| {
             let account = self.found(job, username)?;
-            self.check_reach(job, account.organisation, &account.projects)?;
+            self.check_reach(job, account.organisation, account.organisation_role, &account.projects)?;
             change(job, &account)?;
             self.found(job, username)
         })
@@ -204,18 +267,24 @@ impl Acting<'_> {
     }
 
     /// Demands that the actor manages accounts with these projects: an organisation's admin, or an admin of each; and
-    /// that no role there is above the actor's own.
+    /// that no role there is above the actor's own. One that is more than a member of its organisation is its admins'.
     fn check_reach(
         &self,
         job: &Job<'_>,
         organisation: u64,
+        role: OrganisationRole,
         projects: &[AccountProject],
     ) -> Result<(), PeopleError> {
         if self.actor == Actor::Host {
             return Ok(());
         }
-        if projects.is_empty() || self.role_in(job, organisation)? >= Some(OrganisationRole::Admin) {
-            self.require(job, organisation, OrganisationRole::Admin)?;
+        let is_more = role > OrganisationRole::Member;
+        if is_more || projects.is_empty() || self.role_in(job, organisation)? >= Some(OrganisationRole::Admin)
+        {
+            let own = self.require(job, organisation, OrganisationRole::Admin)?;
+            if role > own {
+                return Err(PeopleError::AboveOneself { organisation, role: own, other: role });
+            }
         }
         for project in projects {
             let own = self.require_project(job, project.id, ProjectRole::Admin);

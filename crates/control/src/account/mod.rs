@@ -1,7 +1,9 @@
-//! Service accounts: machines that read, import and replace lookup tables. Each belongs to one organisation, and has a
-//! role in each of the projects it may use.
+//! Service accounts: machines that read, import, replace lookup tables, and act as people do. Each belongs to one
+//! organisation, has a role there and in each of the projects it may use, and may be narrowed to some of what those let
+//! it do.
 
 mod acts;
+mod scope;
 
 use std::fmt;
 
@@ -9,12 +11,15 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountError, ProjectRole, StoreError,
+    AccountError, OrganisationRole, ProjectRole, StoreError,
     actor::role,
     control::{Changed, Job},
     keyring::{hex, random},
     project, rules,
 };
+
+pub use scope::Scope;
+pub(crate) use scope::parted;
 
 /// A service account to be created. What is left out is chosen.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +34,10 @@ pub struct NewAccount {
     pub expires_at_ms: Option<u64>,
     /// Whose it is to be; left out, the only organisation's there is.
     pub organisation: Option<u64>,
+    /// What it is to be there; an admin or owner is one in every project, too.
+    pub organisation_role: OrganisationRole,
+    /// What it is narrowed to; left out, it may what its roles let it.
+    pub scopes: Option<Vec<Scope>>,
 }
 
 /// A project that a service account may use, and what it is there.
@@ -54,8 +63,13 @@ pub struct CreatedAccount {
     pub username: String,
     /// Its secret.
     pub secret: String,
+    /// What it is in its organisation.
+    pub organisation_role: OrganisationRole,
     /// The projects it may use, and as what.
     pub projects: Vec<AccountProject>,
+    /// What it is narrowed to, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<Scope>>,
     /// When it stops working.
     pub expires_at_ms: Option<u64>,
     /// Until when the secret before is taken too, if it was just replaced and is.
@@ -78,8 +92,12 @@ pub struct Account {
     pub organisation: u64,
     /// Its name.
     pub username: String,
+    /// What it is in its organisation.
+    pub organisation_role: OrganisationRole,
     /// The projects it may use, and as what.
     pub projects: Vec<AccountProject>,
+    /// What it is narrowed to, if it is.
+    pub scopes: Option<Vec<Scope>>,
     /// When it stops working.
     pub expires_at_ms: Option<u64>,
     /// When it was created.
@@ -98,22 +116,24 @@ pub struct Account {
     pub former_uses: u64,
 }
 
+/// An account to be written down: who it is, and what it may.
+pub(crate) struct Row<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) organisation: u64,
+    pub(crate) organisation_role: OrganisationRole,
+    pub(crate) projects: &'a [AccountProject],
+    pub(crate) scopes: Option<&'a [Scope]>,
+    pub(crate) expires_at_ms: Option<u64>,
+}
+
 /// Inserts an account that is recognised by the SHA-256 of its secret.
-pub(crate) fn insert(
-    job: &Job<'_>,
-    organisation: u64,
-    username: &str,
-    secret_sha256: &[u8; 32],
-    projects: &[AccountProject],
-    expires_at_ms: Option<u64>,
-) -> Result<(), AccountError> {
+pub(crate) fn insert(job: &Job<'_>, row: &Row<'_>, secret_sha256: &[u8; 32]) -> Result<(), AccountError> {
+    let Row { username, organisation, organisation_role, projects, scopes, expires_at_ms } = *row;
     let username_owned = || username.to_owned();
     if !rules::credential(username) {
         return Err(AccountError::UsernameInvalid { username: username_owned() });
     }
-    if projects.is_empty() {
-        return Err(AccountError::NoProjects { username: username_owned() });
-    }
+    let scopes = stored(username, scopes)?;
     let sql = "SELECT 1 FROM service_accounts WHERE username = ?1";
     if job.row(sql, [username], |_| Ok(()))?.is_some() {
         return Err(AccountError::UsernameTaken { username: username_owned() });
@@ -121,7 +141,7 @@ pub(crate) fn insert(
     let keyring = &job.control.keyring;
     job.execute(
         "INSERT INTO service_accounts (organisation_id, username, secret_mac, secret_sha256_sealed, expires_at_ms, \
-         created_at_ms, created_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         created_at_ms, created_by, organisation_role, scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             organisation,
             username,
@@ -129,14 +149,67 @@ pub(crate) fn insert(
             keyring.seal(&purpose(username), secret_sha256)?,
             expires_at_ms,
             job.now_ms,
-            job.actor()
+            job.actor(),
+            organisation_role.as_str(),
+            scopes
         ],
     )?;
     let id = job.transaction.last_insert_rowid();
     grant(job, id, projects)?;
-    let detail = format!("projects {}, expires {expires_at_ms:?}", listed(projects));
+    let scopes = scopes.as_deref().unwrap_or("not narrowed");
+    let detail =
+        format!("{organisation_role}, projects {}, {scopes}, expires {expires_at_ms:?}", listed(projects));
     job.changed(Changed::ServiceAccount, username, "service_account.created", &detail)?;
     Ok(())
+}
+
+/// Scopes as the store has them; `None`: not narrowed.
+pub(crate) fn stored(username: &str, scopes: Option<&[Scope]>) -> Result<Option<String>, AccountError> {
+    match scopes {
+        Some([]) => Err(AccountError::NoScopes { username: username.to_owned() }),
+        scopes => Ok(scopes.map(scope::joined)),
+    }
+}
+
+/// What an account may do by itself, now.
+pub(crate) struct Standing {
+    pub(crate) organisation: u64,
+    pub(crate) role: OrganisationRole,
+    pub(crate) narrowed_to: Option<Vec<Scope>>,
+}
+
+/// The standing of the account of that number; `None` if there is none, or it has expired.
+pub(crate) fn standing(job: &Job<'_>, id: u64) -> Result<Option<Standing>, StoreError> {
+    let sql = "SELECT organisation_id, organisation_role, scopes FROM service_accounts \
+               WHERE id = ?1 AND (expires_at_ms IS NULL OR expires_at_ms > ?2)";
+    let found = job.row(sql, params![id, job.now_ms], |row| {
+        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
+    })?;
+    let Some((organisation, word, scopes)) = found else { return Ok(None) };
+    Ok(Some(Standing { organisation, role: role(job, &word)?, narrowed_to: scopes_of(job, scopes)? }))
+}
+
+fn scopes_of(job: &Job<'_>, words: Option<String>) -> Result<Option<Vec<Scope>>, StoreError> {
+    words.map(|words| parted(&words)).transpose().map_err(|error| job.damaged(error.to_string()))
+}
+
+/// What an account was given in a project.
+pub(crate) fn project_role(
+    job: &Job<'_>,
+    project: u64,
+    account: u64,
+) -> Result<Option<ProjectRole>, StoreError> {
+    let sql = "SELECT role FROM service_account_projects WHERE project_id = ?1 AND service_account_id = ?2";
+    let word: Option<String> = job.row(sql, [project, account], |row| row.get(0))?;
+    word.map(|word| role(job, &word)).transpose()
+}
+
+/// An account in `created_by` and the audit.
+pub(crate) fn subject(job: &Job<'_>, id: u64) -> Result<String, AccountError> {
+    let sql = "SELECT username FROM service_accounts WHERE id = ?1";
+    let username: Option<String> = job.row(sql, [id], |row| row.get(0))?;
+    let username = username.ok_or_else(|| AccountError::NotFound { username: format!("number {id}") })?;
+    Ok(format!("service_account:{username}"))
 }
 
 /// Lets an account use `projects`, in the roles given. They are of its organisation.
@@ -178,15 +251,19 @@ pub(crate) fn secret_sha256(job: &Job<'_>, username: &str) -> Result<[u8; 32], S
 
 /// All accounts, by name.
 pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = job.rows(
+    let rows = job.rows(
         "SELECT id, username, expires_at_ms, created_at_ms, created_by, last_used_ms, organisation_id, uses, \
-         former_ends_at_ms, former_last_used_ms, former_uses FROM service_accounts ORDER BY id",
+         former_ends_at_ms, former_last_used_ms, former_uses, organisation_role, scopes \
+         FROM service_accounts ORDER BY id",
         [],
         |row| {
-            Ok(Account {
+            let words = (row.get::<_, String>(11)?, row.get::<_, Option<String>>(12)?);
+            let account = Account {
                 id: row.get(0)?,
                 username: row.get(1)?,
+                organisation_role: OrganisationRole::Member,
                 projects: Vec::new(),
+                scopes: None,
                 expires_at_ms: row.get(2)?,
                 created_at_ms: row.get(3)?,
                 created_by: row.get(4)?,
@@ -196,9 +273,14 @@ pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
                 former_ends_at_ms: row.get(8)?,
                 former_last_used_ms: row.get(9)?,
                 former_uses: row.get(10)?,
-            })
+            };
+            Ok((account, words))
         },
     )?;
+    let accounts = rows.into_iter().map(|(account, (word, scopes))| {
+        Ok(Account { organisation_role: role(job, &word)?, scopes: scopes_of(job, scopes)?, ..account })
+    });
+    let mut accounts = accounts.collect::<Result<Vec<_>, StoreError>>()?;
     let sql = "SELECT service_account_id, project_id, role FROM service_account_projects \
                ORDER BY service_account_id, project_id";
     let projects =

@@ -106,6 +106,9 @@ impl Acting<'_> {
                 (Actor::Person(id), None, None) => {
                     narrow("(actor = ? OR subject = ?)", crate::person::subject(id).into());
                 }
+                (Actor::Account(id), None, None) => {
+                    narrow("actor = ?", crate::account::subject(job, id)?.into());
+                }
                 (Actor::Host, None, None) => {}
             }
             let number = |number: u64| Value::from(i64::try_from(number).unwrap_or(i64::MAX));

@@ -17,8 +17,8 @@ pub enum AccountError {
         /// The account.
         username: String,
     },
-    /// No project was named, so the account could do nothing.
-    NoProjects {
+    /// It would be narrowed to no scope at all, and could do nothing.
+    NoScopes {
         /// The account.
         username: String,
     },
@@ -69,8 +69,11 @@ impl fmt::Display for AccountError {
             AccountError::SecretInvalid { username } => {
                 write!(f, "the secret given for {username:?} is not 1 to 256 bytes of printable text")
             }
-            AccountError::NoProjects { username } => {
-                write!(f, "service account {username:?} would have no project; name at least one")
+            AccountError::NoScopes { username } => {
+                write!(
+                    f,
+                    "service account {username:?} would be narrowed to nothing; name a scope, or none to not narrow it"
+                )
             }
             AccountError::Expired { username, expires_at_ms } => {
                 write!(

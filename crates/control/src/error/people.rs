@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{AccountError, ProjectError, StoreError, moment};
-use crate::{OrganisationRole, PersonId, ProjectRole, rules::PASSWORD_CHARS_MIN};
+use crate::{OrganisationRole, PersonId, ProjectRole, Scope, rules::PASSWORD_CHARS_MIN};
 
 /// Why something about people or organisations was not done.
 #[derive(Debug)]
@@ -56,6 +56,13 @@ pub enum PeopleError {
     PasswordNeeded,
     /// Only whoever may run commands on the host does that.
     HostOnly,
+    /// It is for people to do: no service account owns an organisation, or is one's own self.
+    PeopleOnly,
+    /// The service account is narrowed to something else.
+    Narrowed {
+        /// To what.
+        scopes: Vec<Scope>,
+    },
     /// The actor's role does not reach.
     Denied {
         /// Where.
@@ -204,6 +211,15 @@ impl fmt::Display for PeopleError {
             PeopleError::PasswordNeeded => f.write_str("give the password once more to do that"),
             PeopleError::HostOnly => {
                 f.write_str("only `forebay person create` on the host does that; invite people instead")
+            }
+            PeopleError::PeopleOnly => f.write_str("that is for people to do, not for service accounts"),
+            PeopleError::Narrowed { scopes } => {
+                let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+                write!(
+                    f,
+                    "the service account is narrowed to {}; take one that is not, or has the scope",
+                    scopes.join(", ")
+                )
             }
             PeopleError::Denied { organisation, role, needs } => {
                 write!(

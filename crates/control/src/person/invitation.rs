@@ -67,7 +67,7 @@ pub struct Invitation {
     /// Until when it can be taken.
     pub expires_at_ms: u64,
     #[serde(skip)]
-    invited_by: Option<PersonId>,
+    invited_by: Option<Actor>,
 }
 
 /// An invitation just made: the only time its code is told.
@@ -130,15 +130,16 @@ impl Acting<'_> {
             if job.row(sql, [organisation], |row| row.get::<_, u64>(0))?.unwrap_or_default() >= OPEN_MAX {
                 return Err(PeopleError::TooManyInvitations { organisation, max: OPEN_MAX });
             }
-            let invited_by = match self.actor {
-                Actor::Host => None,
-                Actor::Person(id) => Some(id.0),
+            let (invited_by, invited_by_account) = match self.actor {
+                Actor::Host => (None, None),
+                Actor::Person(id) => (Some(id.0), None),
+                Actor::Account(id) => (None, Some(id)),
             };
             let (project, project_role) = new.project.unzip();
             job.execute(
                 "INSERT INTO invitations (mac, organisation_id, email, email_key, role, project_id, project_role, \
-                 invited_by, created_at_ms, created_by, expires_at_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 invited_by, created_at_ms, created_by, expires_at_ms, invited_by_account) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     job.control.mac(code.as_bytes()).0,
                     organisation,
@@ -150,7 +151,8 @@ impl Acting<'_> {
                     invited_by,
                     job.now_ms,
                     job.actor(),
-                    expires_at_ms
+                    expires_at_ms,
+                    invited_by_account
                 ],
             )?;
             let id = job.last_id()?;
@@ -272,13 +274,11 @@ fn open(job: &Job<'_>, code: &str) -> Result<Invitation, PeopleError> {
     }
     let Some(giver) = invitation.invited_by else { return Ok(invitation) };
     let organisation = invitation.organisation;
-    let givers = organisation_role(job, organisation, giver)?;
+    let giver = Acting { control: job.control, actor: giver };
+    let givers = giver.role_in(job, organisation)?;
     let may_invite = givers >= Some(OrganisationRole::Admin.max(invitation.role));
     let may_give = match (invitation.project, invitation.project_role) {
-        (Some(project), Some(given)) => {
-            let implied = givers.and_then(OrganisationRole::implies);
-            implied.max(project_role(job, project, giver)?) >= Some(given)
-        }
+        (Some(project), Some(given)) => giver.role_in_project(job, organisation, project)? >= Some(given),
         _ => true,
     };
     if may_invite && may_give { Ok(invitation) } else { Err(PeopleError::InvitationGone) }
@@ -304,7 +304,7 @@ fn take(job: &Job<'_>, invitation: &Invitation, whom: PersonId) -> Result<(), Pe
 fn found(job: &Job<'_>, condition: &str, value: impl rusqlite::ToSql) -> Result<Vec<Invitation>, StoreError> {
     let sql = format!(
         "SELECT i.id, i.organisation_id, o.name, i.email, i.role, i.project_id, i.project_role, i.created_at_ms, \
-         i.created_by, i.expires_at_ms, i.invited_by \
+         i.created_by, i.expires_at_ms, i.invited_by, i.invited_by_account \
          FROM invitations i JOIN organisations o ON o.id = i.organisation_id WHERE {condition}"
     );
     let rows = job.rows(&sql, [value], |row| {
@@ -320,7 +320,11 @@ fn found(job: &Job<'_>, condition: &str, value: impl rusqlite::ToSql) -> Result<
             created_at_ms: row.get(7)?,
             created_by: row.get(8)?,
             expires_at_ms: row.get(9)?,
-            invited_by: row.get::<_, Option<u64>>(10)?.map(PersonId),
+            invited_by: match (row.get(10)?, row.get(11)?) {
+                (Some(person), _) => Some(Actor::Person(PersonId(person))),
+                (None, Some(account)) => Some(Actor::Account(account)),
+                (None, None) => None,
+            },
         };
         Ok((invitation, words))
     })?;

@@ -182,7 +182,7 @@ impl Acting<'_> {
         match self.actor {
             Actor::Host => return Ok(Some(person)),
             Actor::Person(id) if id == person.id => return Ok(Some(person)),
-            Actor::Person(_) => {}
+            Actor::Person(_) | Actor::Account(_) => {}
         }
         let mut shared = Vec::new();
         for organisation in person.organisations {

@@ -4,6 +4,7 @@
 //! # Invariants
 //! * Only [`Acting::prove_password`] makes a proof, and it is of use to the same actor alone, for a few minutes.
 //! * Who guesses here is throttled as at sign-in: a session that was taken over is no way around that.
+//! * A service account shows its secret with each request, so there is nothing left to ask it for.
 
 use std::fmt;
 
@@ -27,7 +28,8 @@ impl fmt::Debug for PasswordProof {
 }
 
 impl Acting<'_> {
-    /// The proof that sensitive acts ask for, if this is the actor's password. Of the host anything is taken.
+    /// The proof that sensitive acts ask for, if this is the actor's password. Of the host anything is taken, and of a
+    /// service account: its secret came with the request.
     ///
     /// # Errors
     /// [`PeopleError::PasswordWrong`]; [`PeopleError::Throttled`] after too many of those.

@@ -15,6 +15,13 @@ use crate::{
     person::lapse_gdpr_tokens,
 };
 
+const PROJECTS_OF_PERSON: &str = "SELECT p.id FROM projects p JOIN organisation_members m ON m.organisation_id = p.organisation_id \
+     WHERE m.person_id = ?1 AND m.role IN ('owner', 'admin') \
+     UNION SELECT project_id FROM project_members WHERE person_id = ?1 ORDER BY 1";
+const PROJECTS_OF_ACCOUNT: &str = "SELECT p.id FROM projects p JOIN service_accounts a ON a.organisation_id = p.organisation_id \
+     WHERE a.id = ?1 AND a.organisation_role IN ('owner', 'admin') \
+     UNION SELECT project_id FROM service_account_projects WHERE service_account_id = ?1 ORDER BY 1";
+
 /// A deleted project can be had back for so long.
 pub(crate) const UNDELETE_MS: u64 = 30 * 24 * 3_600_000;
 
@@ -56,17 +63,17 @@ impl Acting<'_> {
     /// [`PeopleError::Store`].
     pub fn projects(&self) -> Result<Vec<ProjectView>, PeopleError> {
         self.read(|job| {
-            let Actor::Person(person) = self.actor else {
-                let all = infos(job, None)?.into_iter();
-                return Ok(all.map(|project| ProjectView { project, role: ProjectRole::Owner }).collect());
+            let (sql, number) = match self.actor {
+                Actor::Host => {
+                    let all = infos(job, None)?.into_iter();
+                    return Ok(all
+                        .map(|project| ProjectView { project, role: ProjectRole::Owner })
+                        .collect());
+                }
+                Actor::Person(person) => (PROJECTS_OF_PERSON, person.0),
+                Actor::Account(id) => (PROJECTS_OF_ACCOUNT, id),
             };
-            let ids: Vec<u64> = job.rows(
-                "SELECT p.id FROM projects p JOIN organisation_members m ON m.organisation_id = p.organisation_id \
-                 WHERE m.person_id = ?1 AND m.role IN ('owner', 'admin') \
-                 UNION SELECT project_id FROM project_members WHERE person_id = ?1 ORDER BY 1",
-                [person.0],
-                |row| row.get(0),
-            )?;
+            let ids: Vec<u64> = job.rows(sql, [number], |row| row.get(0))?;
             let mut projects = Vec::with_capacity(ids.len());
             for id in ids {
                 match self.view(job, id) {
@@ -190,7 +197,7 @@ impl Acting<'_> {
             let sql = "SELECT organisation_id FROM projects WHERE id = ?1 AND deleted_at_ms IS NOT NULL";
             let organisation: u64 = job.row(sql, [id], |row| row.get(0))?.ok_or_else(not_found)?;
             let role = self.role_in_project(job, organisation, id)?.ok_or_else(not_found)?;
-            self.check_two_factor(job, organisation)?;
+            self.check_admitted(job, organisation)?;
             if role < ProjectRole::Owner {
                 return Err(PeopleError::ProjectDenied { project: id, role, needs: ProjectRole::Owner });
             }

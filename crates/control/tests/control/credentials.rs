@@ -276,7 +276,12 @@ fn service_accounts_are_managed_within_ones_role() {
         acting.list_service_accounts(of).unwrap().into_iter().map(|account| account.username).collect()
     };
     assert_eq!(names(control.acting(admin), None), ["above", "both", "here"]);
-    assert_eq!(names(control.acting(project_admin), None), [""; 0]);
+    assert_eq!(
+        names(control.acting(project_admin), None),
+        ["above", "both", "here"],
+        "those of their project"
+    );
+    assert_eq!(names(control.acting(member), None), [""; 0]);
     assert_eq!(
         names(control.acting(project_admin), forebay_record::ProjectId::new(project)),
         ["above", "both", "here"]

@@ -1,6 +1,7 @@
 //! The store's promises, through its public face: one program, as linking SQLite takes longer than any test.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic there is a failed test")]
 
+mod accounts_acting;
 mod audit;
 mod books;
 mod common;

@@ -206,7 +206,7 @@ fn service_accounts_are_created_listed_and_deleted() {
         secret: Some("sa-Secret+/=1: x".to_owned()),
         projects: projects.iter().map(|&id| id.into()).collect(),
         expires_at_ms: Some(NOW_MS + 1),
-        organisation: None,
+        ..NewAccount::default()
     };
     let created = control
         .host()
@@ -238,7 +238,10 @@ fn service_accounts_are_created_listed_and_deleted() {
     let cases: [(NewAccount, &str); 6] = [
         (new(&created.username, &[1]), "exists already; choose another name"),
         (new("a:b", &[1]), "user name \"a:b\" is not 1 to 256 bytes"),
-        (new("none", &[]), "would have no project; name at least one"),
+        (
+            NewAccount { scopes: Some(vec![]), ..new("none", &[1]) },
+            "would be narrowed to nothing; name a scope",
+        ),
         (new("wrong", &[1, 99]), "there is no project 99; `forebay project list`"),
         (
             NewAccount { expires_at_ms: Some(NOW_MS), ..new("late", &[1]) },

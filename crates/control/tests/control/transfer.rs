@@ -3,7 +3,7 @@
 use crate::common::{NOW_MS, brought, host_proof, named, store};
 use forebay_control::{
     AccountProject, Control, Grace, ImportReport, NewAccount, NewProject, ProjectChange, ProjectRole,
-    RegistryDocument,
+    RegistryDocument, Scope,
 };
 use forebay_route::{ClientAddress, IdMerge};
 
@@ -33,7 +33,8 @@ fn node() -> (tempfile::TempDir, Control) {
             secret: Some(format!("secret of {username}")),
             projects,
             expires_at_ms: Some(NOW_MS + 5),
-            organisation: None,
+            scopes: (username == "one").then(|| vec![Scope::Export, Scope::Import]),
+            ..NewAccount::default()
         };
         control.host().create_service_account(&account).unwrap();
     }

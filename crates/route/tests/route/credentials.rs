@@ -41,7 +41,11 @@ fn an_account_accepts_the_secret_before_until_that_ends_or_the_account_does() {
         secret_mac: mac(5),
         former_secret: Some((mac(4), 50)),
         projects: vec![],
+        reads: vec![],
         writes: vec![],
+        administers: None,
+        scoped_to_read: true,
+        scoped_to_write: true,
         expires_at_ms: Some(100),
     };
     for (seed, now_ms, accepted) in

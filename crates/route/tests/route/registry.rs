@@ -106,19 +106,28 @@ fn an_account_accepts_its_own_secret_until_it_expires() {
         secret_mac: mac(5),
         former_secret: None,
         projects: vec![id(9), id(3), id(9)],
+        reads: vec![id(9), id(3)],
         writes: vec![id(9), id(2)],
+        administers: Some(7),
+        scoped_to_read: true,
+        scoped_to_write: true,
         expires_at_ms: Some(100),
     }));
     let account = registry.service_account("etl").unwrap();
     for (seed, now_ms, accepted) in [(5, 0, true), (5, 99, true), (5, 100, false), (6, 0, false)] {
         assert_eq!(account.accepts(&mac(seed), now_ms), accepted, "seed {seed} at {now_ms}");
     }
-    for (project, allowed) in [(3, true), (9, true), (4, false)] {
-        assert_eq!(account.may_use(id(project)), allowed, "project {project}");
+    let of = |organisation, project| ProjectSettings { organisation, ..settings(project, &[]) };
+    for (project, uses, writes) in [(3, true, false), (9, true, true), (4, false, false)] {
+        assert_eq!(account.may_use(&of(1, project)), uses, "project {project}");
+        assert_eq!(account.may_read(&of(1, project)), uses, "project {project}");
+        assert_eq!(account.may_write(&of(1, project)), writes, "project {project}");
+        assert!(account.may_write(&of(7, project)), "of an organisation that it administers");
     }
-    for (project, allowed) in [(3, false), (9, true), (4, false)] {
-        assert_eq!(account.may_write(id(project)), allowed, "project {project}");
-    }
+    let narrowed = ServiceAccount { scoped_to_write: false, ..ServiceAccount::clone(&account) };
+    assert!(narrowed.may_read(&of(7, 9)) && !narrowed.may_write(&of(7, 9)) && !narrowed.may_write(&of(1, 9)));
+    let narrowed = ServiceAccount { scoped_to_read: false, ..ServiceAccount::clone(&account) };
+    assert!(narrowed.may_write(&of(1, 9)) && !narrowed.may_read(&of(1, 9)) && narrowed.may_use(&of(1, 9)));
     registry.apply(Change::ServiceAccountRemoved("etl".into()));
     assert!(registry.service_account("etl").is_none());
 }

@@ -2,7 +2,9 @@
 
 use super::{Common, Done, out};
 use clap::Subcommand;
-use forebay_control::{Account, AccountProject, CreatedAccount, Grace, NewAccount, NoRole};
+use forebay_control::{
+    Account, AccountProject, CreatedAccount, Grace, NewAccount, NoRole, OrganisationRole, Scope,
+};
 use forebay_record::ProjectId;
 use jiff::Timestamp;
 use serde_json::json;
@@ -41,6 +43,21 @@ pub(crate) enum ServiceAccount {
         #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
         at: Option<Timestamp>,
     },
+    /// Give an account another role in its organisation
+    SetRole {
+        /// The account's name
+        username: String,
+        /// member, admin or owner
+        role: OrganisationRole,
+    },
+    /// Narrow an account to some of what its roles let it do
+    Narrow {
+        /// The account's name
+        username: String,
+        /// Between commas: export, engage-read, import, gdpr; or `none`, to narrow it no longer
+        #[arg(value_parser = narrowed)]
+        scopes: Narrowed,
+    },
     /// Give an account another secret, shown this once; the one before stops working, at once or after a time
     Rotate {
         /// The account's name
@@ -65,14 +82,39 @@ pub(crate) struct Create {
     #[arg(long)]
     secret: Option<String>,
     /// A project it may use, and its role there if it is not admin; may be repeated
-    #[arg(long = "project", value_name = "ID[=ROLE]", required = true, value_parser = account_project)]
+    #[arg(long = "project", value_name = "ID[=ROLE]", required_unless_present = "organisation_role",
+          value_parser = account_project)]
     projects: Vec<AccountProject>,
+    /// What it is in its organisation: member; or admin or owner, and so of each of its projects
+    #[arg(long, value_name = "ROLE", default_value = "member")]
+    organisation_role: OrganisationRole,
+    /// What it is narrowed to, between commas: export, engage-read, import, gdpr [default: not narrowed]
+    #[arg(long, value_name = "SCOPES", value_parser = narrowed)]
+    scopes: Option<Narrowed>,
     /// The organisation it belongs to [default: the only one there is]
     #[arg(long, value_name = "ID")]
     organisation: Option<u64>,
     /// When it stops working, for example 2027-01-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     expires: Option<Timestamp>,
+}
+
+/// What an account is narrowed to, as it is asked for: `None`: nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Narrowed(Option<Vec<Scope>>);
+
+impl Narrowed {
+    fn scopes(self) -> Option<Vec<Scope>> {
+        self.0
+    }
+}
+
+fn narrowed(words: &str) -> Result<Narrowed, String> {
+    if words == "none" {
+        return Ok(Narrowed(None));
+    }
+    let scopes = words.split(',').map(|word| word.trim().parse()).collect::<Result<_, NoRole>>();
+    scopes.map(|scopes| Narrowed(Some(scopes))).map_err(|error| format!("{error}; or none"))
 }
 
 fn account_project(text: &str) -> Result<AccountProject, String> {
@@ -95,8 +137,18 @@ impl ServiceAccount {
                     projects: create.projects,
                     expires_at_ms: create.expires.map(ms),
                     organisation: create.organisation,
+                    organisation_role: create.organisation_role,
+                    scopes: create.scopes.and_then(Narrowed::scopes),
                 };
                 show_secret(&mut out, &common.existing_control()?.host().create_service_account(&new)?)?;
+            }
+            ServiceAccount::SetRole { username, role } => {
+                let control = common.existing_control()?;
+                show(&mut out, &[control.host().set_account_role(&username, role)?])?;
+            }
+            ServiceAccount::Narrow { username, scopes } => {
+                let control = common.existing_control()?;
+                show(&mut out, &[control.host().set_account_scopes(&username, scopes.scopes().as_deref())?])?;
             }
             ServiceAccount::Rotate { username, grace } => {
                 let control = common.existing_control()?;
@@ -145,7 +197,8 @@ fn show_secret(out: &mut out::Out, created: &CreatedAccount) -> Done {
     if let Some(end) = created.former_ends_at_ms {
         out.line(&format!("           until {} UTC the one before is taken too", out::time(end)))?;
     }
-    out.line(&format!("projects   {}", list(&created.projects)))
+    out.line(&format!("roles      {}", list(created.organisation_role, &created.projects)))?;
+    created.scopes.as_deref().map_or(Ok(()), |scopes| out.line(&format!("narrowed   to {}", words(scopes))))
 }
 
 fn show(out: &mut out::Out, accounts: &[Account]) -> Done {
@@ -162,16 +215,27 @@ fn show(out: &mut out::Out, accounts: &[Account]) -> Done {
             });
             [
                 a.username.clone(),
-                list(&a.projects),
+                list(a.organisation_role, &a.projects),
+                a.scopes.as_deref().map_or_else(String::new, words),
                 or_never(a.expires_at_ms),
                 or_never(a.last_used_ms),
                 former.unwrap_or_default(),
             ]
         })
         .collect();
-    out.table(["USER NAME", "PROJECTS", "EXPIRES (UTC)", "LAST USED (UTC)", "SECRET BEFORE"], &rows)
+    out.table(
+        ["USER NAME", "ROLES", "NARROWED TO", "EXPIRES (UTC)", "LAST USED (UTC)", "SECRET BEFORE"],
+        &rows,
+    )
 }
 
-fn list(projects: &[AccountProject]) -> String {
-    projects.iter().map(|project| format!("{} ({})", project.id, project.role)).collect::<Vec<_>>().join(" ")
+/// What it is where: in projects, and in its organisation if it is more than a member.
+fn list(role: OrganisationRole, projects: &[AccountProject]) -> String {
+    let more = (role > OrganisationRole::Member).then(|| format!("organisation ({role})"));
+    let projects = projects.iter().map(|project| format!("{} ({})", project.id, project.role));
+    more.into_iter().chain(projects).collect::<Vec<_>>().join(" ")
+}
+
+fn words(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
 }
