@@ -103,6 +103,15 @@ def hand_made():
         signature + b"\x21\x31" + struct.pack(">H", 216) + bytes(216),
     ):
         put("proxy_header", header + b"GET / HTTP/1.1\r\n")
+    for text in (
+        b'properties["plan"] == "pro" and properties["seats"] > 5',
+        b'not defined(user["$email"]) or "a" in properties["tags"] and -1 not in [1, -2.5e3, true, "x"]',
+        b'(boolean(properties["X"]) == true)',
+        b'event["$time"] >= datetime("2026-03-01T12:00:00") and floor(number("7.5")) % 2 != 1 / 0',
+        b"has_prefix(string(properties['a\\u00e9\\n']), \"b\") == not round(1.5) <= ceil(.5) + -(2 * 3) - 1",
+        b'1 in [1',
+    ):
+        put("expression", text)
     # Frames, then damage: each byte is read as src/damage.rs does.
     for seed in range(32):
         put("segment", hashlib.sha512(bytes([seed])).digest() * 2)

@@ -16,11 +16,12 @@ use crate::install::cargo_tool;
 use crate::shell::{capture, command, repository, run_command, target_dir};
 
 /// Inputs that the smoke run makes of the seeds: some ten seconds' worth on two shared cores.
-const SMOKE_RUNS: [(&str, u64); 6] = [
+const SMOKE_RUNS: [(&str, u64); 7] = [
     ("base64", 400_000),
     ("basic", 400_000),
     ("proxy_header", 400_000),
     ("query", 50_000),
+    ("expression", 50_000),
     ("segment", 30_000),
     ("payload", 15_000),
 ];
