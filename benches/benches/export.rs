@@ -176,6 +176,7 @@ fn query(from: &str, to: &str, events: Option<HashSet<String>>) -> Query {
     Query {
         days: days(Some(from), Some(to), Date::MAX).expect("days"),
         events,
+        condition: None,
         limit: None,
         time_in_ms: false,
     }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use forebay_export::ExportMount;
+use forebay_export::{ExportMount, NoFile};
 use forebay_http::{BodyError, Collector, Context, Mount, MountFuture, Place};
 use forebay_log::Store;
 use hyper::Request;
@@ -83,7 +83,10 @@ impl Console {
             let Some(Export { project, query }) = answer.take_export() else { return answer.into_response() };
             match exporter.file(&collector, &project, query).await {
                 Ok(events) => answer.into_response().map(|_| events),
-                Err(why) => api::refused(&Refusal::Unavailable(why)).and_retry_after(30).into_response(),
+                Err(NoFile::Invalid(why)) => api::refused(&Refusal::Invalid(why)).into_response(),
+                Err(NoFile::Unavailable(why)) => {
+                    api::refused(&Refusal::Unavailable(why)).and_retry_after(30).into_response()
+                }
             }
         })
     }

@@ -37,11 +37,17 @@ pub(crate) struct Member<'a> {
 
 /// The members of the object in `bytes`, in order, equal keys and all.
 pub(crate) fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, Malformed> {
-    let mut at = expect(bytes, skip_space(bytes, 0), b'{')?;
     let mut members = Vec::with_capacity(24);
+    each_member(bytes, |member| members.push(member))?;
+    Ok(members)
+}
+
+/// Shows `see` the members of the object in `bytes`, in order, equal keys and all.
+pub(crate) fn each_member<'a>(bytes: &'a [u8], mut see: impl FnMut(Member<'a>)) -> Result<(), Malformed> {
+    let mut at = expect(bytes, skip_space(bytes, 0), b'{')?;
     at = skip_space(bytes, at);
     if bytes.get(at) == Some(&b'}') {
-        return end(bytes, at + 1).map(|()| members);
+        return end(bytes, at + 1);
     }
     loop {
         at = skip_space(bytes, at);
@@ -50,11 +56,30 @@ pub(crate) fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, Malformed> {
         at = expect(bytes, skip_space(bytes, key_end + 1), b':')?;
         let value_start = skip_space(bytes, at);
         let value_end = value_end(bytes, value_start)?;
-        members.push(Member { key: &bytes[key_start..key_end], value: &bytes[value_start..value_end] });
+        see(Member { key: &bytes[key_start..key_end], value: &bytes[value_start..value_end] });
         at = skip_space(bytes, value_end);
         match bytes.get(at) {
             Some(b',') => at += 1,
-            Some(b'}') => return end(bytes, at + 1).map(|()| members),
+            Some(b'}') => return end(bytes, at + 1),
+            _ => return Err(Malformed { at }),
+        }
+    }
+}
+
+/// Shows `see` the items of the array in `bytes`, in order.
+pub(crate) fn each_item<'a>(bytes: &'a [u8], mut see: impl FnMut(&'a [u8])) -> Result<(), Malformed> {
+    let mut at = skip_space(bytes, expect(bytes, 0, b'[')?);
+    if bytes.get(at) == Some(&b']') {
+        return end(bytes, at + 1);
+    }
+    loop {
+        let start = skip_space(bytes, at);
+        let behind = value_end(bytes, start)?;
+        see(&bytes[start..behind]);
+        at = skip_space(bytes, behind);
+        match bytes.get(at) {
+            Some(b',') => at += 1,
+            Some(b']') => return end(bytes, at + 1),
             _ => return Err(Malformed { at }),
         }
     }
@@ -245,6 +270,22 @@ mod tests {
             ("{} x", 3),
         ] {
             assert_eq!(members(text.as_bytes()).map(|m| m.len()), Err(Malformed { at }), "{text}");
+        }
+    }
+
+    #[test]
+    fn items_are_found_whatever_lies_between_them() {
+        for (text, found) in [
+            ("[]", Ok(vec![])),
+            ("[ ]", Ok(vec![])),
+            ("[1,\n\"a]\" , {\"b\":[2]} ]", Ok(vec!["1", "\"a]\"", "{\"b\":[2]}"])),
+            ("[1 2]", Err(Malformed { at: 3 })),
+            ("[1,", Err(Malformed { at: 3 })),
+            ("{}", Err(Malformed { at: 0 })),
+        ] {
+            let mut items = Vec::new();
+            let outcome = each_item(text.as_bytes(), |item| items.push(std::str::from_utf8(item).unwrap()));
+            assert_eq!(outcome.map(|()| items), found, "{text}");
         }
     }
 

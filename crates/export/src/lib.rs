@@ -1,12 +1,13 @@
 //! The reading side: raw export over HTTP and to files.
 //!
-//! A [`Query`] says what is wanted, a [`Reader`] finds it in the log, a [`Renderer`] turns each event into the
+//! A [`Query`] says what is wanted, with a [`Condition`] on properties if it likes; a [`Reader`] finds it in the log, a [`Renderer`] turns each event into the
 //! line that the API promises, and [`ExportMount`] serves it at `GET /api/2.0/export`.
 //!
 //! # Invariants
 //! * Only an API secret or a service account reads; a token or an API key never does.
 //! * An answer that ends well is complete; one that could not be completed ends as a broken stream.
 
+mod condition;
 mod json;
 mod keys;
 mod mount;
@@ -19,8 +20,9 @@ mod sample;
 mod stream;
 mod tokens;
 
+pub use condition::Condition;
 pub use json::{Malformed, one_line};
-pub use mount::ExportMount;
+pub use mount::{ExportMount, NoFile};
 pub use query::{BadQuery, LIMIT_MAX, Query, days};
 pub use read::{AddressHash, ExportError, More, Reader, Subject, address_hash};
 pub use render::{Event, Renderer, Style};

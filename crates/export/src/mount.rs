@@ -3,13 +3,13 @@
 //! * 200, `text/plain`, one JSON object a line; nothing found is a body of zero bytes.
 //! * gzip whenever `Accept-Encoding` asks for it, whatever the size: some clients write the bytes straight
 //!   into a `.gz` file.
-//! * 400 with a plain sentence; 401, 405 and 429 with JSON (`request`, `error`).
+//! * 400 with a plain sentence, also where the first events show that `where` does not fit them; 401, 405 and 429 with JSON (`request`, `error`).
 //!
 //! # Invariants
 //! * At most so many exports read at once; the next ones wait a while and then get 429 with `Retry-After`.
 
 use crate::{
-    AddressHash, ExportError, Query, Reader, Subject, address_hash,
+    AddressHash, Condition, ExportError, Query, Reader, Subject, address_hash,
     query::{self, BadQuery, parameter},
     stream::Stream,
 };
@@ -56,21 +56,37 @@ impl ExportMount {
     /// signed in.
     ///
     /// # Errors
-    /// Why there is none now, in a sentence; what of it is our fault is in the log.
+    /// Why there is none; what of it is our fault is in the log.
     pub async fn file(
         &self,
         collector: &Collector,
         project: &ProjectSettings,
         query: Query,
-    ) -> Result<Body, String> {
+    ) -> Result<Body, NoFile> {
         let turn = tokio::time::timeout(self.turn_wait, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(Refused::Busy.to_string()) };
+        let Ok(Ok(turn)) = turn else { return Err(NoFile::of(&Refused::Busy)) };
         let prepared = Prepared::of(collector, project, query, (collector.clock)());
-        let stream = start(&self.store, prepared, true, turn).await.map_err(|refused| {
-            refused.tell();
-            refused.to_string()
-        })?;
-        Ok(Body::stream(stream))
+        let started = start(&self.store, prepared, true, turn).await;
+        started.map(Body::stream).map_err(|refused| NoFile::of(&refused))
+    }
+}
+
+/// Why there is no file of events, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoFile {
+    /// What was asked for cannot be.
+    Invalid(String),
+    /// It cannot be had now.
+    Unavailable(String),
+}
+
+impl NoFile {
+    fn of(refused: &Refused) -> NoFile {
+        refused.tell();
+        match refused {
+            Refused::Query(e) => NoFile::Invalid(e.to_string()),
+            other => NoFile::Unavailable(other.to_string()),
+        }
     }
 }
 
@@ -150,6 +166,7 @@ async fn start(
     turn: OwnedSemaphorePermit,
 ) -> Result<Stream, Refused> {
     let store = store.clone();
+    let can_fault = prepared.query.condition.as_ref().is_some_and(Condition::can_fault);
     // Opening lists directories.
     let opened = tokio::task::spawn_blocking(move || {
         Reader::open(&store, prepared.subject, prepared.query, prepared.address_hash)
@@ -158,7 +175,18 @@ async fn start(
         Ok(opened) => opened.map_err(Refused::Unreadable)?,
         Err(e) => return Err(Refused::Thread(io::Error::other(e))),
     };
-    Stream::start(reader, gzip, turn).map_err(Refused::Thread)
+    let mut stream = Stream::start(reader, gzip, turn).map_err(Refused::Thread)?;
+    if can_fault {
+        // A condition that fits the events badly nearly always shows with the first ones: then it can still be said.
+        stream.begin().await.map_err(|broken| match broken.downcast::<ExportError>() {
+            Ok(error) if matches!(*error, ExportError::Condition { .. }) => {
+                Refused::Query(BadQuery(error.to_string()))
+            }
+            Ok(error) => Refused::Unreadable(*error),
+            Err(other) => Refused::Thread(io::Error::other(other)),
+        })?;
+    }
+    Ok(stream)
 }
 
 fn success(stream: Stream, gzip: bool) -> Response<Body> {

@@ -2,6 +2,7 @@
 //!
 //! Clients match on one text, `to_date cannot be later than today`; it must stay as it is.
 
+use crate::Condition;
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
@@ -14,12 +15,14 @@ use std::{borrow::Cow, collections::HashSet, fmt, ops::RangeInclusive};
 pub const LIMIT_MAX: u64 = 100_000;
 
 /// A checked request for events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// Both days included, UTC.
     pub days: RangeInclusive<Date>,
     /// Only events of these names.
     pub events: Option<HashSet<String>>,
+    /// Only events that meet this.
+    pub condition: Option<Condition>,
     /// At most so many.
     pub limit: Option<u64>,
     /// `time` in milliseconds.
@@ -81,11 +84,6 @@ pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> 
 pub(crate) fn parse(query: &str, today: Date) -> Result<Query, BadQuery> {
     let given = |name| parameter(query, name).filter(|v| !v.is_empty());
     let days = days(given("from_date").as_deref(), given("to_date").as_deref(), today)?;
-    if given("where").is_some() {
-        return Err(BadQuery(
-            "where is not supported by this server: export without it and filter the lines".to_owned(),
-        ));
-    }
     let time_in_ms = match given("time_in_ms").as_deref() {
         None => false,
         Some(v) if v.eq_ignore_ascii_case("true") || v == "1" => true,
@@ -95,6 +93,7 @@ pub(crate) fn parse(query: &str, today: Date) -> Result<Query, BadQuery> {
     Ok(Query {
         days,
         events: given("event").map(|v| event_names(&v)).transpose()?,
+        condition: given("where").map(|v| Condition::parse(&v)).transpose()?,
         limit: given("limit").map(|v| limit(&v)).transpose()?,
         time_in_ms,
     })
@@ -175,12 +174,15 @@ mod tests {
     #[test]
     fn all_parameters_are_read_and_the_first_of_equal_ones_counts() {
         let q = parse(
-            "from_date=2025-10-01&to_date=2025-10-02&to_date=nonsense&event=%5B%22a%22%2C+%22b%20%E2%9C%93%22%5D&limit=7&time_in_ms=True&where=&x=1",
+            "from_date=2025-10-01&to_date=2025-10-02&to_date=nonsense&event=%5B%22a%22%2C+%22b%20%E2%9C%93%22%5D&limit=7&time_in_ms=True&where=%28boolean%28properties%5B%22X%22%5D%29+%3D%3D+true%29&x=1",
             today(),
         )
         .unwrap();
         assert_eq!(q.events, Some(["a".to_owned(), "b ✓".to_owned()].into()));
         assert_eq!((q.limit, q.time_in_ms), (Some(7), true));
+        assert_eq!(q.condition, Some(Condition::parse(r#"boolean(properties["X"]) == true"#).unwrap()));
+        let empty = parse("from_date=2025-10-01&to_date=2025-10-02&where=", today()).unwrap();
+        assert_eq!(empty.condition, None);
     }
 
     #[test]
@@ -211,8 +213,8 @@ mod tests {
             ),
             (format!("{dates}&time_in_ms=yes"), "time_in_ms must be true or false, not \"yes\""),
             (
-                format!("{dates}&where=true"),
-                "where is not supported by this server: export without it and filter the lines",
+                format!("{dates}&where=1"),
+                "where, column 1: a number is neither true nor false, which a filter needs: compare it, or write boolean(…)",
             ),
         ] {
             assert_eq!(parse(&query, today()).unwrap_err().0, text, "{query}");

@@ -13,8 +13,10 @@
 
 use crate::{
     Malformed, Query,
+    condition::Unjudged,
     render::{Event, Renderer, Style},
 };
+use forebay_expression::Fault;
 use forebay_log::{Cursor, Filter, Frame, GapReason, KindSet, ReadError, RouteKey, Step, Store};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, Position, ProjectId, Seq, Span};
 use forebay_route::{IdMerge, Mac, ProjectSettings};
@@ -70,6 +72,13 @@ pub enum ExportError {
         /// In what way.
         cause: Malformed,
     },
+    /// An event holds what the query's condition cannot mean.
+    Condition {
+        /// Which.
+        position: Position,
+        /// In what way.
+        fault: Fault,
+    },
 }
 
 impl fmt::Display for ExportError {
@@ -79,6 +88,7 @@ impl fmt::Display for ExportError {
             ExportError::Record { position, .. } => {
                 write!(f, "record {position} cannot be exported; `forebay log verify` checks the store")
             }
+            ExportError::Condition { position, fault } => write!(f, "where, {fault} (record {position})"),
         }
     }
 }
@@ -88,6 +98,8 @@ impl std::error::Error for ExportError {
         match self {
             ExportError::Read(e) => Some(e),
             ExportError::Record { cause, .. } => Some(cause),
+            // Its text is a part of this one's.
+            ExportError::Condition { .. } => None,
         }
     }
 }
@@ -299,6 +311,9 @@ impl Reader {
                     .filter(|_| record.entry.use_ip && record.entry.distinct_id == Span::NONE)
                     .map(|ip| (self.address_hash)(ip)),
             };
+            if !self.is_wanted(&event)? {
+                continue;
+            }
             self.renderer.line(&event, out).map_err(|cause| ExportError::Record { position, cause })?;
             self.events += 1;
         }
@@ -307,6 +322,16 @@ impl Reader {
             self.frame = Some(frame);
         }
         Ok(())
+    }
+
+    /// Does it meet the condition? Asked last: the event's own bytes are walked for it.
+    fn is_wanted(&self, event: &Event<'_>) -> Result<bool, ExportError> {
+        let Some(condition) = &self.query.condition else { return Ok(true) };
+        let position = event.position;
+        condition.holds(self.renderer.style(), event).map_err(|unjudged| match unjudged {
+            Unjudged::Malformed(cause) => ExportError::Record { position, cause },
+            Unjudged::Fault(fault) => ExportError::Condition { position, fault },
+        })
     }
 
     fn is_named(&self, entry: &DirectoryEntry, json: &[u8]) -> bool {

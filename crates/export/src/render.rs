@@ -65,6 +65,11 @@ impl Renderer {
         Renderer { style, scratch: Scratch::default() }
     }
 
+    /// The style it writes in.
+    pub(crate) fn style(&self) -> &Style {
+        &self.style
+    }
+
     /// Appends `event` and a newline to `out`.
     ///
     /// # Errors
@@ -152,10 +157,7 @@ fn write_head(
     out.extend_from_slice(b",\"distinct_id\":");
     known.write_distinct_id(style, event, out, &copy);
     out.extend_from_slice(b",\"$insert_id\":");
-    match known.insert_id.filter(|v| !matches!(*v, b"null" | b"\"\"")) {
-        Some(sent) => copy(sent, out),
-        None => write_made_up(style.store, event.position, out),
-    }
+    known.write_insert_id(style, event, out, &copy);
     out.extend_from_slice(b",\"$mp_api_timestamp_ms\":");
     out.extend_from_slice(digits.format(event.received_at_ms).as_bytes());
     if event.imported {
@@ -179,6 +181,33 @@ pub(crate) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
+    /// The `distinct_id` that the event's line has, as JSON.
+    pub(crate) fn distinct_id(&self, style: &Style, event: &Event<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_distinct_id(style, event, &mut out, splice);
+        out
+    }
+
+    /// The `$insert_id` that the event's line has, as JSON.
+    pub(crate) fn insert_id(&self, style: &Style, event: &Event<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_insert_id(style, event, &mut out, splice);
+        out
+    }
+
+    fn write_insert_id(
+        &self,
+        style: &Style,
+        event: &Event<'_>,
+        out: &mut Vec<u8>,
+        copy: impl Fn(&[u8], &mut Vec<u8>),
+    ) {
+        match self.insert_id.filter(|v| !matches!(*v, b"null" | b"\"\"")) {
+            Some(sent) => copy(sent, out),
+            None => write_made_up(style.store, event.position, out),
+        }
+    }
+
     #[inline]
     pub(crate) fn look_at(&mut self, key: &[u8], value: &'a [u8]) {
         match key {

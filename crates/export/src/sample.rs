@@ -72,7 +72,7 @@ impl Sample {
             received_since_ms: 0,
         };
         let days = days(Some("0000-01-01"), Some("9999-12-31"), Date::MAX).unwrap();
-        let query = Query { days, events: None, limit, time_in_ms: false };
+        let query = Query { days, events: None, condition: None, limit, time_in_ms: false };
         Reader::open(&self.store, subject, query, Arc::new(|_| 0)).unwrap()
     }
 }

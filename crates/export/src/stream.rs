@@ -38,6 +38,8 @@ type Chunk = Result<Bytes, StreamError>;
 /// A body whose bytes come from a reading thread.
 pub(crate) struct Stream {
     chunks: mpsc::Receiver<Chunk>,
+    /// Taken from them already.
+    first: Option<Chunk>,
 }
 
 impl Stream {
@@ -54,7 +56,16 @@ impl Stream {
             job.report(end, started);
             drop(permit);
         })?;
-        Ok(Stream { chunks })
+        Ok(Stream { chunks, first: None })
+    }
+
+    /// Waits until there is something to send, or nothing.
+    ///
+    /// # Errors
+    /// If it broke off before that: then nothing has been sent, and the answer can say why.
+    pub(crate) async fn begin(&mut self) -> Result<(), StreamError> {
+        self.first = self.chunks.recv().await.map(|chunk| chunk.map(Some)).transpose()?.flatten().map(Ok);
+        Ok(())
     }
 }
 
@@ -66,6 +77,9 @@ impl Body for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first.map(Frame::data)));
+        }
         self.chunks.poll_recv(context).map(|chunk| chunk.map(|c| c.map(Frame::data)))
     }
 }
@@ -201,6 +215,11 @@ impl Job {
         match end {
             Ok(()) => tracing::info!(events, bytes, took_ms, "export finished"),
             Err(Ended::Unread) => tracing::info!(events, bytes, took_ms, "export not read to its end"),
+            // The caller's to mend, and for the first events the answer says so.
+            Err(Ended::Failed(e @ ExportError::Condition { .. })) => {
+                tracing::warn!(events, bytes, error = %e, "export broken off");
+                let _ = self.sender.blocking_send(Err(Box::new(e)));
+            }
             Err(Ended::Failed(e)) => {
                 tracing::error!(events, bytes, error = %e, cause = ?std::error::Error::source(&e).map(ToString::to_string), "export failed");
                 // The reader of a broken stream must not take it for a whole one.

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use askama::Template;
 use forebay_control::StatsFilter;
-use forebay_export::Query;
+use forebay_export::{Condition, Query};
 use forebay_record::ProjectId;
 use forebay_route::Owner;
+use hyper::StatusCode;
 use jiff::civil::Date;
 
 use crate::{
@@ -30,6 +31,10 @@ struct ExportPage {
     from: String,
     to: String,
     event: String,
+    /// What the events' properties have to meet, as it was entered.
+    condition: String,
+    /// Why that cannot be.
+    condition_problem: Option<String>,
     today: String,
     rows: String,
     bytes: String,
@@ -52,6 +57,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let (from, to) = (day("from", &week_ago), day("to", &today));
     let (from, to) = if from <= to { (from, to) } else { (to, from) };
     let event = visit.query.text("event").to_owned();
+    let condition = visit.query.text("where").to_owned();
+    let condition_problem = condition_of(visit).err().map(|refusal| refusal.text());
     let owner = ProjectId::new(project.id).map(Owner::Project).ok_or(Refusal::NotFound)?;
     let filter = StatsFilter {
         owners: vec![owner],
@@ -66,10 +73,16 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         query.push_str("&event=");
         query.extend(form_urlencoded::byte_serialize(names.as_bytes()));
     }
+    if !condition.is_empty() {
+        query.push_str("&where=");
+        query.extend(form_urlencoded::byte_serialize(condition.as_bytes()));
+    }
     let url = format!("{}/api/2.0/export?{query}", visit.senders_url());
     let with_project = shell(&format!("{url}&project_id={}", project.id));
     let mut file = format!("/console/projects/{}/export/file?from={from}&to={to}&event=", project.id);
     file.extend(form_urlencoded::byte_serialize(event.as_bytes()));
+    file.push_str("&where=");
+    file.extend(form_urlencoded::byte_serialize(condition.as_bytes()));
     let page = ExportPage {
         file,
         frame: visit.frame("Export", Place::Project("export")),
@@ -81,9 +94,20 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         from,
         to,
         event,
+        condition,
+        condition_problem,
         today,
     };
-    Ok(visit.page(&page))
+    match page.condition_problem {
+        Some(_) => Ok(Answer::page(StatusCode::BAD_REQUEST, &page)),
+        None => Ok(visit.page(&page)),
+    }
+}
+
+/// The condition that the query names.
+fn condition_of(visit: &Visit<'_>) -> Result<Option<Condition>, Refusal> {
+    let given = visit.query.given("where").map(Condition::parse);
+    given.transpose().map_err(|e| Refusal::Invalid(e.to_string()))
 }
 
 /// The events themselves, as a file: an object a line, gzip.
@@ -101,6 +125,7 @@ pub(crate) fn file(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let query = Query {
         days: from..=to,
         events: visit.query.given("event").map(|name| HashSet::from([name.to_owned()])),
+        condition: condition_of(visit)?,
         limit: None,
         time_in_ms: false,
     };

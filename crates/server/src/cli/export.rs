@@ -2,7 +2,7 @@
 
 use super::{Common, Done, Failure};
 use flate2::{Compression, write::GzEncoder};
-use forebay_export::{AddressHash, More, Query, Reader, Subject, days};
+use forebay_export::{AddressHash, Condition, More, Query, Reader, Subject, days};
 use forebay_log::system_clock;
 use forebay_record::ProjectId;
 use forebay_route::ProjectSettings;
@@ -30,6 +30,9 @@ pub(crate) struct Export {
     /// Only events of this name; may be repeated
     #[arg(long = "event", value_name = "NAME")]
     events: Vec<String>,
+    /// Only events that meet this expression, such as 'properties["plan"] == "pro"'
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    condition: Option<String>,
     /// At most so many events
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
@@ -51,12 +54,17 @@ impl Export {
     pub(crate) fn run(&self, common: &Common) -> Done {
         let now_ms = system_clock()();
         let usage = |e: &dyn std::fmt::Display| {
-            Failure::Usage(e.to_string().replace("from_date", "--from-date").replace("to_date", "--to-date"))
+            let text = e.to_string().replace("from_date", "--from-date").replace("to_date", "--to-date");
+            Failure::Usage(match text.strip_prefix("where, ") {
+                Some(rest) => format!("--where, {rest}"),
+                None => text,
+            })
         };
         let query = Query {
             // Days to come may be named, other than by HTTP: whoever is here knows what day it is.
             days: days(Some(&self.from_date), Some(&self.to_date), Date::MAX).map_err(|e| usage(&e))?,
             events: (!self.events.is_empty()).then(|| self.events.iter().cloned().collect()),
+            condition: self.condition.as_deref().map(Condition::parse).transpose().map_err(|e| usage(&e))?,
             limit: self.limit,
             time_in_ms: self.time_in_ms,
         };
