@@ -34,6 +34,7 @@ pub mod random;
 pub mod replay;
 pub mod sdk;
 pub mod senders;
+pub mod smtp;
 pub mod soak;
 pub mod vectors;
 pub mod wire;

@@ -21,6 +21,8 @@ pub(crate) enum Place {
     Me(&'static str),
     /// Unclaimed tokens.
     Unclaimed,
+    /// Messages to people.
+    Messages,
 }
 
 /// A line of the navigation.
@@ -89,6 +91,7 @@ fn top(visit: &Visit<'_>, place: Place) -> Vec<Link> {
     ];
     if visit.site.is_operator(visit) {
         links.push(link("/console/unclaimed", "Unclaimed", place == Place::Unclaimed));
+        links.push(link("/console/messages", "Messages", place == Place::Messages));
     }
     links
 }

@@ -200,9 +200,10 @@ impl From<PeopleError> for Refusal {
             PeopleError::PeopleOnly | PeopleError::Narrowed { .. } => Refusal::Denied(error.to_string()),
             PeopleError::TwoFactorRequired { .. } => Refusal::SecondFactor,
             PeopleError::Throttled { retry_after_s } => Refusal::Throttled(retry_after_s),
-            PeopleError::LastOwner { .. } | PeopleError::TwoFactorOn | PeopleError::TwoFactorOff => {
-                Refusal::Conflict(error.to_string())
-            }
+            PeopleError::CodeTooSoon { .. }
+            | PeopleError::LastOwner { .. }
+            | PeopleError::TwoFactorOn
+            | PeopleError::TwoFactorOff => Refusal::Conflict(error.to_string()),
             PeopleError::Project(error) => error.into(),
             PeopleError::Account(error) => error.into(),
             PeopleError::Store(error) => error.into(),

@@ -16,6 +16,8 @@ const SAID: &[(&str, &str)] = &[
     ),
     ("project-back", "The project is back."),
     ("saved", "Saved."),
+    ("code-sent", "A code is on its way."),
+    ("notice-confirmed", "The address is confirmed. Notices go there from now on."),
     ("token-added", "The token was added. Events sent under it belong to this project now."),
     ("token-removed", "The token was removed. Events sent under it no longer belong to this project."),
     ("claimed", "The token was claimed. Events kept under it read as the project's from now on."),

@@ -74,6 +74,7 @@ pub const ROUTES: &[Route] = &[
     page(Post, "/console/projects/{project}/settings/delete", OWNER, "Delete it", page::settings::delete),
     page(Get, "/console/unclaimed", Needs::Operator, "Tokens that belong to no project", page::unclaimed::page),
     page(Post, "/console/unclaimed", Needs::Operator, "Give one to a project", page::unclaimed::claim),
+    page(Get, "/console/messages", Needs::Operator, "Messages to people, and what became of them", page::messages::page),
 
     // Organisations.
     page(Get, "/console/organisations", PERSON, "The organisations one belongs to", page::organisations::list),
@@ -108,6 +109,8 @@ pub const ROUTES: &[Route] = &[
     page(Post, "/console/me/sessions/end", PERSON, "End all other sessions", page::me::end_sessions),
     page(Get, "/console/me/preferences", PERSON, "What one set for oneself", page::data::preferences),
     page(Post, "/console/me/preferences", PERSON, "Change it", page::data::save_preferences),
+    page(Post, "/console/me/preferences/notice-code", PERSON, "Have a code sent to the address for notices", page::data::send_notice_code),
+    page(Post, "/console/me/preferences/notice-confirm", PERSON, "Confirm the address for notices", page::data::confirm_notice_email),
     page(Get, "/console/me/data", PERSON, "Data and privacy", page::data::page),
     page(Post, "/console/me/data/request", PERSON, "Ask for one's data", page::data::request),
     page(Get, "/console/me/data/file", PERSON, "One's data as a file", page::data::download),

@@ -13,7 +13,7 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, ffi, params,
 };
 
-use crate::{Keyring, OpenError, StoreError, schema};
+use crate::{Keyring, OpenError, StoreError, outbox::Gauges, schema};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -46,6 +46,7 @@ pub struct Control {
     pub(crate) path: PathBuf,
     pub(crate) keyring: Keyring,
     pub(crate) options: Options,
+    pub(crate) gauges: Gauges,
     connection: Mutex<Connection>,
 }
 
@@ -132,7 +133,14 @@ impl Control {
         let mut connection = connect(&path, options.busy_timeout)?;
         schema::migrate(&mut connection, &path)?;
         let keyring = keyring_of(dir, &mut connection, &path)?;
-        Ok(Control { dir: dir.to_owned(), path, keyring, options, connection: Mutex::new(connection) })
+        Ok(Control {
+            dir: dir.to_owned(),
+            path,
+            keyring,
+            options,
+            gauges: Gauges::default(),
+            connection: Mutex::new(connection),
+        })
     }
 
     /// The server's key, for recognising credentials without asking the store.

@@ -21,6 +21,7 @@ mod error;
 mod keyring;
 mod lookup;
 mod organisation;
+mod outbox;
 mod person;
 mod project;
 mod refusals;
@@ -45,6 +46,7 @@ pub use error::{AccountError, LookupError, OpenError, PeopleError, ProjectError,
 pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
+pub use outbox::{Channel, Channels, Content, Message, MessageInfo, MessageState, MessageStats, Sending};
 pub use person::{
     Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver, Invitation, Invited, Losses, Membership,
     NewInvitation, NewPerson, OpenInvitation, OrganisationLoss, Outcome, PasswordProof, Person, PersonChange,

@@ -14,6 +14,7 @@ use crate::{
     Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, ProjectRole, StoreError, account,
     actor::{Actor, organisation_role, role},
     control::Job,
+    outbox::{Notice, project_owners, tell, tell_owners},
     person::{lapse_gdpr_tokens, person, subject},
     rules,
 };
@@ -199,6 +200,7 @@ impl Acting<'_> {
             let own = self.require(job, id, needs)?;
             let who = person(job, whom)?;
             let old = organisation_role(job, id, whom)?;
+            let name = who.name;
             let old = old.ok_or(PeopleError::NotAMember { who: who.email, organisation: id })?;
             self.check_below(id, own, whom, Some(old), None)?;
             if old == OrganisationRole::Owner {
@@ -211,6 +213,10 @@ impl Acting<'_> {
             job.execute(sql, params![id, whom.0])?;
             let detail = format!("{} was {old}", subject(whom));
             job.audit("organisation.member_removed", &id.to_string(), &detail)?;
+            if old == OrganisationRole::Owner {
+                let notice = Notice::OwnerRemoved { organisation: id, who: &name };
+                tell_owners(job, id, Some(whom), &notice)?;
+            }
             Ok(lapse_gdpr_tokens(job)?)
         })
     }
@@ -320,7 +326,19 @@ pub(crate) fn give(
                ON CONFLICT (organisation_id, person_id) DO UPDATE SET role = excluded.role";
     job.execute(sql, params![id, whom.0, new.as_str(), job.now_ms, job.actor()])?;
     let detail = format!("{} {} -> {new}", subject(whom), old.map_or("none", OrganisationRole::as_str));
-    job.audit("organisation.role_changed", &id.to_string(), &detail)
+    job.audit("organisation.role_changed", &id.to_string(), &detail)?;
+    match (old == Some(OrganisationRole::Owner), new == OrganisationRole::Owner) {
+        (false, true) => {
+            tell_owners(job, id, Some(whom), &Notice::OwnerAdded { organisation: id, who: whom })
+        }
+        (true, false) => {
+            let sql = "SELECT name FROM people WHERE id = ?1";
+            let who: Option<String> = job.row(sql, [whom.0], |row| row.get(0))?;
+            let who = &who.unwrap_or_default();
+            tell_owners(job, id, Some(whom), &Notice::OwnerRemoved { organisation: id, who })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a role in a project down, or that there is none any more. Of a member of its organisation only.
@@ -344,7 +362,14 @@ pub(crate) fn give_in_project(
     }
     let word = |role: Option<ProjectRole>| role.map_or("none", ProjectRole::as_str);
     let detail = format!("{} {} -> {}", subject(whom), word(old), word(new));
-    job.audit("project.role_changed", &project.to_string(), &detail)
+    job.audit("project.role_changed", &project.to_string(), &detail)?;
+    let (was, is) = (old == Some(ProjectRole::Owner), new == Some(ProjectRole::Owner));
+    if was == is {
+        return Ok(());
+    }
+    let mut concerned = project_owners(job, project)?;
+    concerned.extend(Some(whom).filter(|whom| !concerned.contains(whom)));
+    tell(job, &concerned, &Notice::ProjectOwner { project, who: whom, is })
 }
 
 /// What a person was given in a project.

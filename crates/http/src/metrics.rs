@@ -41,6 +41,7 @@ impl prometheus_client::collector::Collector for Scrape {
         events(&mut out, collector)?;
         connections(&mut out, collector)?;
         admission(&mut out, collector)?;
+        messages(&mut out, collector)?;
         log(&mut out, &collector.log.stats(), collector)
     }
 }
@@ -158,6 +159,21 @@ fn connections(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
     out.counter("forebay_http_connections_refused", "Connections over the limit", totals.refused)?;
     out.counter("forebay_http_connections_cut", "Connections cut for taking too long", totals.cut)?;
     out.gauge("forebay_ready", "1 while requests may come", collector.ready().is_ok().into())
+}
+
+/// What was sent to people: counted in memory, so that a scrape does not wait for the store.
+fn messages(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
+    let stats = collector.control.message_stats();
+    let label = |channel| vec![("channel", channel)];
+    let sent = [(label("mail"), stats.mails_sent), (label("text"), stats.texts_sent)];
+    out.counters("forebay_messages_sent", "Messages to people that were sent, by channel", sent)?;
+    let failed = [(label("mail"), stats.mails_failed), (label("text"), stats.texts_failed)];
+    out.counters("forebay_messages_failed", "Messages to people that were given up, by channel", failed)?;
+    out.gauges(
+        "forebay_messages_waiting",
+        "Messages to people that wait to be sent",
+        [(vec![], stats.waiting)],
+    )
 }
 
 fn admission(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {

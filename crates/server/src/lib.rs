@@ -13,6 +13,7 @@ pub mod cli;
 mod closing;
 pub mod config;
 mod logging;
+mod messages;
 mod report;
 mod watcher;
 
@@ -24,6 +25,7 @@ use forebay_control::{Control, Options};
 use forebay_export::ExportMount;
 use forebay_http::{Collector, Listeners, Mount, Parts};
 use forebay_log::{Clock, Log, Store, lane_of};
+use forebay_notify::Courier;
 use forebay_route::{Admission, Ledger, LedgerLimits, Registry};
 pub use report::Report;
 use std::{fmt, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
@@ -39,6 +41,7 @@ pub struct Running {
     collector: Arc<Collector>,
     bookkeeper: Bookkeeper,
     watcher: Watcher,
+    courier: Courier,
     report: Report,
 }
 
@@ -122,6 +125,7 @@ impl Server {
         let (control, log) = (Arc::clone(&collector.control), collector.log.clone());
         let bookkeeper = Bookkeeper::start(control, Arc::clone(&ledger), log, closing, clock)
             .map_err(ServerError::of("start a thread"))?;
+        let courier = messages::start(&config, &collector)?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
         let export = ExportMount::new(store.clone(), config.exports_max);
         let mut mounts: Vec<Arc<dyn Mount>> = vec![Arc::new(export.clone())];
@@ -143,7 +147,7 @@ impl Server {
             first_project,
             setup_code,
         };
-        Ok(Running { http, collector, bookkeeper, watcher, report })
+        Ok(Running { http, collector, bookkeeper, watcher, courier, report })
     }
 }
 
@@ -184,8 +188,9 @@ impl Running {
     /// # Errors
     /// What did not end as it should. Everything acknowledged is on disk regardless.
     pub fn stop(self) -> Result<(), ServerError> {
-        let Running { http, collector, bookkeeper, watcher, .. } = self;
+        let Running { http, collector, bookkeeper, watcher, courier, .. } = self;
         let drained = http.drain();
+        courier.stop();
         watcher.stop();
         let closed = collector.log.clone().close();
         // After the log: only now has every event its verdict.

@@ -25,6 +25,8 @@ struct PreferencesPage {
     frame: Frame,
     preferences: Preferences,
     notice_email: String,
+    /// Whether this server sends mail at all.
+    sends_mail: bool,
 }
 
 /// What one set for oneself.
@@ -32,6 +34,7 @@ pub(crate) fn preferences(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let preferences = visit.acting()?.preferences(visit.who_id())?;
     let page = PreferencesPage {
         frame: visit.frame("Preferences", Place::Me("preferences")),
+        sends_mail: visit.control().channels()?.mail,
         notice_email: preferences.notice_email.clone().unwrap_or_default(),
         preferences,
     };
@@ -42,11 +45,28 @@ pub(crate) fn preferences(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 pub(crate) fn save_preferences(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let change = PreferencesChange {
         notice_email: Some(visit.form.given("notice_email").map(str::to_owned)),
+        tells_sign_ins: Some(visit.form.is_on("tells_sign_ins")),
         remembers_views: Some(visit.form.is_on("remembers_views")),
         logs_usage: Some(visit.form.is_on("logs_usage")),
     };
     match visit.acting()?.change_preferences(visit.who_id(), &change) {
         Ok(_) => Ok(visit.done("/console/me/preferences", "saved")),
+        Err(error) => visit.again(error.into(), preferences),
+    }
+}
+
+/// Sends another code to the address for notices.
+pub(crate) fn send_notice_code(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    match visit.acting()?.send_notice_code(visit.who_id()) {
+        Ok(()) => Ok(visit.done("/console/me/preferences", "code-sent")),
+        Err(error) => visit.again(error.into(), preferences),
+    }
+}
+
+/// Takes the code that was sent to the address for notices.
+pub(crate) fn confirm_notice_email(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    match visit.acting()?.confirm_notice_email(visit.who_id(), visit.form.text("code")) {
+        Ok(()) => Ok(visit.done("/console/me/preferences", "notice-confirmed")),
         Err(error) => visit.again(error.into(), preferences),
     }
 }
@@ -100,6 +120,7 @@ pub(crate) fn request(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             ("Attempts to sign in", count(data.sign_ins.len())),
             ("Pages opened, while you had that noted", count(data.usage.len())),
             ("Settings of views", count(data.views.len())),
+            ("Messages to you", count(data.messages.len())),
             ("Entries of the audit log", count(data.audit.len())),
         ],
     };
@@ -153,6 +174,7 @@ fn lines(erasure: &Erasure) -> Vec<String> {
             of(erasure.usage, "noted page"),
             of(erasure.views, "setting of a view")
         ),
+        format!("The list of {}: deleted.", of(erasure.messages, "message to you")),
         format!(
             "{}: from where and with what they began is forgotten; they go on.",
             of(erasure.sessions, "session")

@@ -42,6 +42,8 @@ struct MembersPage<'a> {
     open: Vec<Open>,
     roles: Vec<&'static str>,
     email: &'a str,
+    /// Invitations can be sent by mail.
+    can_mail: bool,
 }
 
 /// The members, and for admins the open invitations.
@@ -81,6 +83,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         open: open.collect(),
         roles: roles_up_to(own),
         email: visit.form.text("email"),
+        can_mail: can_mail(visit)?,
     };
     Ok(visit.page(&page))
 }
@@ -165,9 +168,16 @@ fn remove_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
 struct InvitedPage {
     frame: Frame,
     email: String,
+    mailed: bool,
     link: String,
     ends: String,
     back: String,
+}
+
+/// Whether mail is sent, and it is known under which address its readers find this console.
+fn can_mail(visit: &Visit<'_>) -> Result<bool, Refusal> {
+    let channels = visit.control().channels()?;
+    Ok(channels.mail && channels.console_url.is_some())
 }
 
 /// Makes an invitation and shows its link, this once.
@@ -201,7 +211,9 @@ pub(crate) fn show_invited(
     place: Place,
     back: String,
 ) -> Result<Answer, Refusal> {
+    let mailed = visit.form.is_on("by_mail") && visit.acting()?.mail_invitation(&invited.code)?;
     let page = InvitedPage {
+        mailed,
         frame: visit.frame("Pass this link on", place),
         email: invited.invitation.email,
         link: format!("{}/console/invitation?code={}", visit.origin(), encoded(&invited.code)),

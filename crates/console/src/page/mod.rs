@@ -11,6 +11,7 @@ pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod me;
 pub(crate) mod members;
+pub(crate) mod messages;
 pub(crate) mod organisations;
 pub(crate) mod overview;
 pub(crate) mod people;

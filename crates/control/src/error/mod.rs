@@ -209,7 +209,7 @@ impl std::error::Error for OpenError {
 }
 
 /// A time as people read it.
-fn moment(ms: u64) -> String {
+pub(crate) fn moment(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

@@ -161,6 +161,15 @@ pub enum PeopleError {
     CodeMissing,
     /// It is no code of the second factor, or one that was used.
     CodeWrong,
+    /// A code was sent a moment ago, or several within the hour.
+    CodeTooSoon {
+        /// When another one may be asked for, in seconds.
+        retry_after_s: u64,
+    },
+    /// It is not the code that was sent, or that one has ended.
+    ConfirmationWrong,
+    /// There is no address for notices that waits to be confirmed, or no mail is sent.
+    NothingToConfirm,
     /// There is a second factor already.
     TwoFactorOn,
     /// There is no second factor.
@@ -292,6 +301,15 @@ impl fmt::Display for PeopleError {
             PeopleError::CodeWrong => {
                 f.write_str("that is no code of the authenticator, or it was used; wait for the next one")
             }
+            PeopleError::CodeTooSoon { retry_after_s } => {
+                write!(f, "a code was sent already; another one can be asked for in {retry_after_s} seconds")
+            }
+            PeopleError::ConfirmationWrong => {
+                f.write_str("that is not the code that was sent, or it has ended; ask for another")
+            }
+            PeopleError::NothingToConfirm => f.write_str(
+                "there is no address for notices to be confirmed, or this server sends no mail (`mail.host`)",
+            ),
             PeopleError::TwoFactorOn => f.write_str("there is a second factor already; end that one first"),
             PeopleError::TwoFactorOff => f.write_str("there is no second factor; begin one first"),
             PeopleError::TwoFactorRequired { organisation } => {

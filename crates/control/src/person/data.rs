@@ -15,7 +15,9 @@ use super::{
     personal::{Usage, ViewSetting, preferences, usage, view_settings},
     session, subject, two_factor,
 };
-use crate::{Acting, AuditEntry, PeopleError, PersonId, StoreError, audit, control::Job};
+use crate::{
+    Acting, AuditEntry, MessageInfo, PeopleError, PersonId, StoreError, audit, control::Job, outbox,
+};
 
 /// An attempt to sign in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +51,8 @@ pub struct PersonalData {
     pub usage: Vec<Usage>,
     /// How they set views, while they had that remembered.
     pub views: Vec<ViewSetting>,
+    /// Messages to them, oldest first: what about and when, not what they say.
+    pub messages: Vec<MessageInfo>,
     /// What they did and what was done to them, newest first.
     pub audit: Vec<AuditEntry>,
 }
@@ -64,6 +68,8 @@ pub struct Erasure {
     pub usage: usize,
     /// Settings of views: deleted.
     pub views: usize,
+    /// Messages to them that were sent or given up: deleted.
+    pub messages: usize,
     /// Entries of the audit: they stay, and a pseudonym takes the place of the person.
     pub audit: usize,
     /// Places that say who made something: they stay, with the pseudonym.
@@ -105,6 +111,7 @@ impl Acting<'_> {
                 sign_ins: sign_ins(job, &key(&account.email))?,
                 usage: usage(job, id)?,
                 views: view_settings(job, id)?,
+                messages: outbox::of_person(job, id)?,
                 audit: audit::entries(job, "actor = ?1 OR subject = ?1", &[&name], i64::MAX)?,
                 account,
             })
@@ -132,6 +139,10 @@ impl Acting<'_> {
                 sessions: count("SELECT count(*) FROM sessions WHERE person_id = ?1", &id.0)?,
                 usage: count("SELECT count(*) FROM usage_log WHERE person_id = ?1", &id.0)?,
                 views: count("SELECT count(*) FROM view_settings WHERE person_id = ?1", &id.0)?,
+                messages: count(
+                    "SELECT count(*) FROM outbox WHERE person_id = ?1 AND state <> 'waiting'",
+                    &id.0,
+                )?,
                 audit: audit::chain::mentions(job, &name)?,
                 made,
                 pseudonym: pseudonym(job, id),
@@ -163,6 +174,7 @@ impl Acting<'_> {
                 )?,
                 usage: job.execute("DELETE FROM usage_log WHERE person_id = ?1", [id.0])?,
                 views: job.execute("DELETE FROM view_settings WHERE person_id = ?1", [id.0])?,
+                messages: outbox::forget(job, id)?,
                 audit: audit::chain::erase(job, &name, &pseudonym)?,
                 made,
                 pseudonym,

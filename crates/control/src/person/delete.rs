@@ -4,8 +4,11 @@ use rusqlite::params;
 
 use super::{Person, person, subject};
 use crate::{
-    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId, actor::organisation_role, control::Job,
+    Acting, OrganisationRole, PasswordProof, PeopleError, PersonId,
+    actor::organisation_role,
+    control::Job,
     organisation::owns_something,
+    outbox::{self, Notice, tell},
 };
 
 /// Who becomes an owner in the stead of a person who is deleted.
@@ -34,6 +37,8 @@ impl Acting<'_> {
         self.check_proof(proof)?;
         self.change(|job| {
             let leaving = person(job, id)?;
+            // While the addresses are known.
+            tell(job, &[id], &Notice::AccountDeleted)?;
             for hand_over in hand_overs {
                 take_over(job, &leaving, *hand_over)?;
             }
@@ -43,6 +48,7 @@ impl Acting<'_> {
             job.execute("DELETE FROM sign_ins WHERE email_key = ?1", [super::key(&leaving.email)])?;
             // Sessions and roles in projects go with the row.
             job.execute("DELETE FROM people WHERE id = ?1", [id.0])?;
+            outbox::forget(job, id)?;
             let left: Vec<_> = leaving.organisations.iter().map(|o| o.id.to_string()).collect();
             job.audit("person.deleted", &subject(id), &format!("organisations left: {}", left.join(", ")))?;
             Ok(())
@@ -68,7 +74,7 @@ fn take_over(job: &Job<'_>, leaving: &Person, hand_over: HandOver) -> Result<(),
         &organisation.to_string(),
         &format!("{} -> {}", subject(leaving.id), subject(to)),
     )?;
-    Ok(())
+    Ok(outbox::tell_owners(job, organisation, None, &Notice::OwnerAdded { organisation, who: to })?)
 }
 
 fn leave(job: &Job<'_>, leaving: &Person, organisation: u64, name: &str) -> Result<(), PeopleError> {
@@ -90,5 +96,9 @@ fn leave(job: &Job<'_>, leaving: &Person, organisation: u64, name: &str) -> Resu
     }
     let sql = "DELETE FROM organisation_members WHERE organisation_id = ?1 AND person_id = ?2";
     job.execute(sql, params![organisation, leaving.id.0])?;
+    if is_owner {
+        let notice = Notice::OwnerRemoved { organisation, who: &leaving.name };
+        outbox::tell_owners(job, organisation, None, &notice)?;
+    }
     Ok(())
 }

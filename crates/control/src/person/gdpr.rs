@@ -11,7 +11,10 @@ use serde::Serialize;
 
 use super::{person, subject};
 use crate::{
-    Acting, Control, PasswordProof, PeopleError, PersonId, StoreError, control::Job, keyring::new_credential,
+    Acting, Control, PasswordProof, PeopleError, PersonId, StoreError,
+    control::Job,
+    keyring::new_credential,
+    outbox::{Notice, tell},
 };
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -85,6 +88,7 @@ impl Acting<'_> {
                 return Err(PeopleError::NoProjectToErase);
             }
             job.audit("person.gdpr_token_reset", &subject(id), &format!("for {days} days"))?;
+            tell(job, &[id], &Notice::GdprTokenReset)?;
             Ok(GdprToken { token, expires_at_ms })
         })
     }

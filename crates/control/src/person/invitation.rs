@@ -266,7 +266,7 @@ impl Control {
 }
 
 /// The invitation of a code, if it can be taken.
-fn open(job: &Job<'_>, code: &str) -> Result<Invitation, PeopleError> {
+pub(super) fn open(job: &Job<'_>, code: &str) -> Result<Invitation, PeopleError> {
     let mac = job.control.mac(code.as_bytes()).0;
     let invitation = found(job, "i.mac = ?1", mac)?.pop().ok_or(PeopleError::InvitationGone)?;
     if job.now_ms >= invitation.expires_at_ms {

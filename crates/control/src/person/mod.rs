@@ -6,11 +6,13 @@
 //!   owner left gets its new one in the same. Projects and events stay.
 //! * Whoever changes an address or a password, or deletes a person, gives the password; the host needs none.
 
+mod code;
 mod data;
 mod delete;
 mod gdpr;
 mod invitation;
 mod losses;
+mod notices;
 mod password;
 mod personal;
 mod proof;
@@ -27,6 +29,7 @@ use crate::{
     actor::{Actor, role},
     control::{Job, only_if},
     organisation::give,
+    outbox::{Notice, tell, tell_at},
     rules,
 };
 
@@ -236,6 +239,8 @@ impl Acting<'_> {
                 // Theirs to see, to take along and to erase, as before.
                 let sql = "UPDATE sign_ins SET email_key = ?2 WHERE email_key = ?1";
                 job.execute(sql, params![key(&old.email), key(email)])?;
+                tell_at(job, &old.email, Some(id), &Notice::EmailChanged(email))?;
+                tell(job, &[id], &Notice::EmailChanged(email))?;
                 done.push("email");
             }
             if !done.is_empty() {
@@ -267,8 +272,8 @@ impl Acting<'_> {
             job.execute(sql, params![id.0, hash, job.now_ms])?;
             let sql = "DELETE FROM sessions WHERE person_id = ?1 AND id IS NOT ?2";
             let ended = job.execute(sql, params![id.0, keep.map(|session| session.id)])?;
-            job.audit("person.password_set", &subject(id), &format!("sessions ended: {ended}"))
-                .map_err(PeopleError::from)
+            job.audit("person.password_set", &subject(id), &format!("sessions ended: {ended}"))?;
+            Ok(tell(job, &[id], &Notice::PasswordChanged)?)
         })
     }
 }

@@ -8,7 +8,7 @@
 use rusqlite::params;
 use serde::Serialize;
 
-use super::{check_email, person, subject};
+use super::{check_email, key, notices, person, subject};
 use crate::{Acting, PeopleError, PersonId, StoreError, control::Job};
 
 /// A person's settings of views, at most.
@@ -24,6 +24,10 @@ const PAGE_CHARS_MAX: usize = 255;
 pub struct Preferences {
     /// Where notices go besides their own address.
     pub notice_email: Option<String>,
+    /// Whether it is shown that what is sent there arrives. Before that, none is.
+    pub notice_email_confirmed: bool,
+    /// Whether they are told when they are signed in from a new place.
+    pub tells_sign_ins: bool,
     /// Whether the console remembers how they set its views.
     pub remembers_views: bool,
     /// Whether the console notes which pages they open. Sign-ins and changes are noted in any case.
@@ -35,6 +39,8 @@ pub struct Preferences {
 pub struct PreferencesChange {
     /// Where notices go; `Some(None)`: to their own address alone.
     pub notice_email: Option<Option<String>>,
+    /// Whether they are told of sign-ins from a new place.
+    pub tells_sign_ins: Option<bool>,
     /// Whether views are remembered.
     pub remembers_views: Option<bool>,
     /// Whether pages are noted.
@@ -64,17 +70,25 @@ impl Acting<'_> {
         change.notice_email.iter().flatten().try_for_each(|email| check_email(email))?;
         self.change(|job| {
             let old = preferences(job, id)?;
+            let notice_email = change.notice_email.clone().unwrap_or_else(|| old.notice_email.clone());
+            let is_other = notice_email.as_deref().map(key) != old.notice_email.as_deref().map(key);
             let new = Preferences {
-                notice_email: change.notice_email.clone().unwrap_or_else(|| old.notice_email.clone()),
+                notice_email_confirmed: old.notice_email_confirmed && !is_other,
+                notice_email,
+                tells_sign_ins: change.tells_sign_ins.unwrap_or(old.tells_sign_ins),
                 remembers_views: change.remembers_views.unwrap_or(old.remembers_views),
                 logs_usage: change.logs_usage.unwrap_or(old.logs_usage),
             };
             if new == old {
                 return Ok(new);
             }
-            let sql =
-                "UPDATE people SET notice_email = ?2, remembers_views = ?3, logs_usage = ?4 WHERE id = ?1";
-            job.execute(sql, params![id.0, new.notice_email, new.remembers_views, new.logs_usage])?;
+            let sql = "UPDATE people SET notice_email = ?2, remembers_views = ?3, logs_usage = ?4, tells_sign_ins = ?5, \
+                       notice_email_confirmed_ms = CASE WHEN ?6 THEN NULL ELSE notice_email_confirmed_ms END WHERE id = ?1";
+            let Preferences { notice_email, remembers_views, logs_usage, tells_sign_ins, .. } = &new;
+            job.execute(sql, params![id.0, notice_email, remembers_views, logs_usage, tells_sign_ins, is_other])?;
+            if is_other {
+                notices::changed(job, id, notice_email.as_deref())?;
+            }
             if !new.remembers_views {
                 job.execute("DELETE FROM view_settings WHERE person_id = ?1", [id.0])?;
             }
@@ -152,9 +166,16 @@ impl Acting<'_> {
 
 pub(super) fn preferences(job: &Job<'_>, id: PersonId) -> Result<Preferences, PeopleError> {
     let of = person(job, id)?.id;
-    let sql = "SELECT notice_email, remembers_views, logs_usage FROM people WHERE id = ?1";
+    let sql = "SELECT notice_email, remembers_views, logs_usage, notice_email_confirmed_ms IS NOT NULL, tells_sign_ins \
+               FROM people WHERE id = ?1";
     let found = job.row(sql, [of.0], |row| {
-        Ok(Preferences { notice_email: row.get(0)?, remembers_views: row.get(1)?, logs_usage: row.get(2)? })
+        Ok(Preferences {
+            notice_email: row.get(0)?,
+            remembers_views: row.get(1)?,
+            logs_usage: row.get(2)?,
+            notice_email_confirmed: row.get(3)?,
+            tells_sign_ins: row.get(4)?,
+        })
     })?;
     Ok(found.unwrap_or_default())
 }

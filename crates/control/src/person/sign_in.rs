@@ -12,10 +12,15 @@ use rusqlite::params;
 
 use super::{
     key,
+    personal::preferences,
     session::{begin, network},
     two_factor::{check, is_on},
 };
-use crate::{Control, PeopleError, PersonId, SignedIn, StoreError, control::Job};
+use crate::{
+    Control, PeopleError, PersonId, SignedIn, StoreError,
+    control::Job,
+    outbox::{Notice, tell},
+};
 
 /// How long a failed attempt counts.
 const WINDOW_MS: u64 = 15 * 60_000;
@@ -78,15 +83,31 @@ impl Control {
                 },
                 (Some(_), _) => None,
             };
+            let is_new = refusal.is_none() && is_new_place(job, &email_key, &network)?;
             note(job, &email_key, &network, refusal.is_none())?;
             Ok(match (refusal, same) {
-                (None, Some(person)) => Ok(begin(job, person, &network, attempt.user_agent)?),
+                (None, Some(person)) => {
+                    let begun = begin(job, person, &network, attempt.user_agent)?;
+                    if is_new && preferences(job, person)?.tells_sign_ins {
+                        let user_agent = &begun.session.user_agent;
+                        tell(job, &[person], &Notice::SignedIn { network: &network, user_agent })?;
+                    }
+                    Ok(begun)
+                }
                 (refusal, _) => Err(refusal.unwrap_or(PeopleError::SignInWrong)),
             })
         });
         // What is refused was noted, so it is no failure of the transaction.
         outcome.and_then(|outcome: Result<SignedIn, PeopleError>| outcome)
     }
+}
+
+/// Have they been signed in before, and never from there, as far as that is remembered?
+fn is_new_place(job: &Job<'_>, email_key: &str, network: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*), coalesce(sum(address = ?2), 0) FROM sign_ins WHERE email_key = ?1 AND succeeded = 1";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
+    let (all, from_there) = job.row(sql, params![email_key, network], row)?.unwrap_or_default();
+    Ok(all > 0 && from_there == 0)
 }
 
 /// Refuses the attempt if too many failed.

@@ -14,7 +14,12 @@ use serde::Serialize;
 use totp_rs::{Builder, Secret, Totp};
 
 use super::{person, subject};
-use crate::{Acting, PasswordProof, PeopleError, PersonId, StoreError, control::Job, keyring::random};
+use crate::{
+    Acting, PasswordProof, PeopleError, PersonId, StoreError,
+    control::Job,
+    keyring::random,
+    outbox::{Notice, tell},
+};
 
 /// How many recovery codes there are.
 const CODES: usize = 10;
@@ -101,6 +106,7 @@ impl Acting<'_> {
             let sql = "UPDATE two_factor SET confirmed_at_ms = ?2 WHERE person_id = ?1";
             job.execute(sql, params![id.0, job.now_ms])?;
             job.audit("person.two_factor_on", &subject(id), "")?;
+            tell(job, &[id], &Notice::SecondFactorOn)?;
             new_codes(job, id)
         })
     }
@@ -121,6 +127,7 @@ impl Acting<'_> {
                 return Err(PeopleError::TwoFactorOff);
             }
             job.audit("person.recovery_codes_renewed", &subject(id), "")?;
+            tell(job, &[id], &Notice::RecoveryCodesRenewed)?;
             new_codes(job, id)
         })
     }
@@ -134,8 +141,12 @@ impl Acting<'_> {
         self.check_proof(proof)?;
         self.change(|job| {
             person(job, id)?;
+            let was_on = is_on(job, id)?;
             if job.execute("DELETE FROM two_factor WHERE person_id = ?1", [id.0])? == 0 {
                 return Err(PeopleError::TwoFactorOff);
+            }
+            if was_on {
+                tell(job, &[id], &Notice::SecondFactorOff)?;
             }
             Ok(job.audit("person.two_factor_off", &subject(id), "")?)
         })
@@ -166,6 +177,7 @@ pub(super) fn check(job: &Job<'_>, id: PersonId, code: &str) -> Result<bool, Peo
     let used = job.execute(sql, params![id.0, code_mac(job, id, code)])? > 0;
     if used {
         job.audit("person.recovery_code_used", &subject(id), "")?;
+        tell(job, &[id], &Notice::RecoveryCodeUsed)?;
     }
     Ok(used)
 }

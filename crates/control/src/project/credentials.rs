@@ -18,6 +18,7 @@ use crate::{
     Acting, PasswordProof, PeopleError, ProjectError, ProjectRole, StoreError,
     control::{Changed, Job},
     keyring::new_credential,
+    outbox::{Notice, project_owners, tell},
 };
 
 /// Of one project at a time; the one that ends first gives way.
@@ -151,6 +152,8 @@ impl Acting<'_> {
             set_credential(job, id, &uid, API_SECRET, &api_secret)?;
             let detail = format!("those before are taken for {}", grace.as_str());
             job.changed(Changed::Project, &id.to_string(), "project.secret_reset", &detail)?;
+            let notice = Notice::SecretReset { project: (id, &project.name), grace: grace.as_str() };
+            tell(job, &project_owners(job, id)?, &notice)?;
             Ok(Credentials { id, name: project.name, api_key, api_secret, former_end_at_ms })
         })
     }

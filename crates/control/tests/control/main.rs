@@ -9,6 +9,7 @@ mod credentials;
 mod joining;
 mod lookup;
 mod opening;
+mod outbox;
 mod people;
 mod personal;
 mod projects;

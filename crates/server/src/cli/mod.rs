@@ -15,6 +15,7 @@ mod health;
 mod log;
 mod log_stats;
 mod lookup_table;
+mod mail;
 mod organisation;
 mod out;
 mod person;
@@ -83,6 +84,9 @@ enum Command {
     /// Read the record of who did what, and check that nobody tampered with it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Try out mail, and see what was sent to people and what was not
+    #[command(subcommand)]
+    Mail(mail::Mail),
     /// Create and list lookup tables
     #[command(subcommand)]
     LookupTable(lookup_table::LookupTable),
@@ -169,6 +173,7 @@ impl Cli {
             Command::Owner(owner) => owner.run(common),
             Command::GdprToken(token) => token.run(common),
             Command::Audit(audit) => audit.run(common),
+            Command::Mail(mail) => mail.run(common),
             Command::LookupTable(table) => table.run(common),
             Command::Log(log) => log.run(common),
             Command::Export(export) => export.run(common),

@@ -108,6 +108,9 @@ pub(crate) struct Invite {
     /// Until when it can be taken, for example 2027-01-31 [default: for seven days]
     #[arg(long, value_name = "TIME", value_parser = super::time::moment)]
     expires: Option<Timestamp>,
+    /// Have the running server, or the next that runs, send them the link by mail; takes `mail.host` and `console.url`
+    #[arg(long)]
+    mail: bool,
 }
 
 /// A role to be given, or to be taken away.
@@ -252,6 +255,12 @@ impl Invite {
             project: self.project.zip(self.project_role),
             expires_at_ms: self.expires.map(|t| u64::try_from(t.as_millisecond()).unwrap_or(0)),
         })?;
+        if self.mail && !host.mail_invitation(&invited.code)? {
+            return Err(Failure::Failed(format!(
+                "invitation {} is open, and no mail is sent: the server runs without mail.host or console.url",
+                invited.invitation.id
+            )));
+        }
         if out.json {
             return out.value(&invited);
         }

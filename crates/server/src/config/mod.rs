@@ -11,6 +11,7 @@ pub mod source;
 use forebay_console::ConsoleConfig;
 use forebay_http::{HttpConfig, PathTable};
 use forebay_log::LogConfig;
+use forebay_notify::MailConfig;
 use forebay_route::AdmissionLimits;
 use key::{Key, Takes};
 use keys::KEYS;
@@ -45,6 +46,10 @@ pub struct Config {
     pub console_enabled: bool,
     /// What it is told.
     pub console: ConsoleConfig,
+    /// Where people reach the console, for links in mails.
+    pub console_url: Option<String>,
+    /// How mail is sent, if it is.
+    pub mail: MailConfig,
     /// `trace`, `debug`, `info`, `warn`, `error`, or a filter of tracing's.
     pub log_level: String,
     /// How log lines look.
@@ -81,6 +86,8 @@ impl Config {
             exports_max: 8,
             console_enabled: true,
             console: ConsoleConfig::default(),
+            console_url: None,
+            mail: MailConfig { from: "Forebay <forebay@localhost>".to_owned(), ..MailConfig::default() },
             log_level: "info".to_owned(),
             log_format: LogFormat::Auto,
             renamed_paths: Vec::new(),

@@ -14,6 +14,12 @@ pub(crate) struct Preferences {
     /// Notices go nowhere else
     #[arg(long)]
     no_notice_email: bool,
+    /// Notices go there from now on, without the code that was sent there
+    #[arg(long, conflicts_with = "no_notice_email")]
+    confirm_notice_email: bool,
+    /// Whether they are told of sign-ins from a new place
+    #[arg(long, value_enum, value_name = "on|off")]
+    tell_sign_ins: Option<Switch>,
     /// Whether the console remembers how they set its views; off forgets what it did
     #[arg(long, value_enum, value_name = "on|off")]
     remember_views: Option<Switch>,
@@ -41,19 +47,29 @@ impl Preferences {
                 None => self.no_notice_email.then_some(None),
                 given => Some(given),
             },
+            tells_sign_ins: self.tell_sign_ins.map(|switch| switch == Switch::On),
             remembers_views: self.remember_views.map(|switch| switch == Switch::On),
             logs_usage: self.log_usage.map(|switch| switch == Switch::On),
         };
-        let shown = host.change_preferences(person, &change)?;
+        let mut shown = host.change_preferences(person, &change)?;
+        if self.confirm_notice_email && !shown.notice_email_confirmed {
+            host.confirm_notice_email(person, "")?;
+            shown = host.preferences(person)?;
+        }
         if out.json {
             out.value(&shown)?;
         } else {
-            let Shown { notice_email, remembers_views, logs_usage } = shown;
+            let Shown { notice_email, notice_email_confirmed, tells_sign_ins, remembers_views, logs_usage } =
+                shown;
             let word = |on: bool| if on { "on" } else { "off" };
-            out.line(&format!(
-                "notices         {}",
-                notice_email.as_deref().unwrap_or("to their address alone")
-            ))?;
+            out.line(&match notice_email {
+                None => "notices         to their address alone".to_owned(),
+                Some(other) if notice_email_confirmed => {
+                    format!("notices         to their address and {other}")
+                }
+                Some(other) => format!("notices         to their address; {other} waits to be confirmed"),
+            })?;
+            out.line(&format!("tell sign-ins   {}", word(tells_sign_ins)))?;
             out.line(&format!("remember views  {}", word(remembers_views)))?;
             out.line(&format!("log usage       {}", word(logs_usage)))?;
         }
@@ -89,9 +105,10 @@ pub(super) fn erase(common: &Common, email: &str, dry_run: bool) -> Done {
         out.value(&erasure)?;
         return out.done();
     }
-    let Erasure { sign_ins, sessions, usage, views, audit, made, pseudonym } = erasure;
+    let Erasure { sign_ins, sessions, usage, views, messages, audit, made, pseudonym } = erasure;
     out.line(if dry_run { "would be erased:" } else { "erased:" })?;
     out.line(&format!("  {sign_ins} attempts to sign in, {usage} pages noted, {views} settings of views"))?;
+    out.line(&format!("  the list of {messages} messages to them"))?;
     out.line(&format!("  where and with what {sessions} sessions began; they go on"))?;
     out.line(&format!(
         "  the person in {audit} entries of the audit and {made} other places: {pseudonym} stands there"

@@ -1,0 +1,30 @@
+//! Messages to people: what carries them, as configured.
+
+use crate::{ServerError, config::Config};
+use forebay_control::Channels;
+use forebay_http::Collector;
+use forebay_notify::{Courier, Mailer};
+use std::sync::Arc;
+
+/// Starts what carries messages, and tells the store what is carried: the command line, too, puts none into the outbox
+/// that nobody would take out.
+///
+/// # Errors
+/// What is configured and cannot be.
+pub(crate) fn start(config: &Config, collector: &Arc<Collector>) -> Result<Courier, ServerError> {
+    let mailer = mailer(config)?;
+    let channels = Channels { mail: mailer.is_some(), text: false, console_url: config.console_url.clone() };
+    let told = collector.control.set_channels(&channels);
+    told.map_err(ServerError::of("note which messages are sent"))?;
+    let watched = Arc::clone(collector);
+    let health = Box::new(move || watched.ready().err().filter(|_| !watched.is_draining()));
+    Courier::start(&collector.control, mailer, health).map_err(ServerError::of("start a thread"))
+}
+
+/// What sends mail, if it is configured.
+pub(crate) fn mailer(config: &Config) -> Result<Option<Mailer>, ServerError> {
+    if config.mail.host.is_empty() {
+        return Ok(None);
+    }
+    Mailer::new(&config.mail).map(Some).map_err(ServerError::of("send mail as configured"))
+}
