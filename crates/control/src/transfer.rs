@@ -445,7 +445,7 @@ fn import_account(job: &Job<'_>, wanted: &AccountDocument) -> Result<Imported, T
         None => AccountProject::from(*id),
     });
     let projects = account::sorted(&grants.collect::<Vec<_>>());
-    let here = account::accounts(job)?.into_iter().find(|account| account.username == *username);
+    let here = account::account(job, username)?;
     let Some(old) = here else {
         let organisation = match projects.first() {
             Some(project) => project::info(job, project.id)?.organisation,

@@ -9,8 +9,8 @@ use forebay_record::ProjectId;
 use rusqlite::params;
 
 use super::{
-    Account, AccountProject, CreatedAccount, NewAccount, Row, Scope, accounts, free_username, grant, insert,
-    listed, purpose, sorted, stored,
+    Account, AccountProject, CreatedAccount, NewAccount, Row, Scope, account, accounts, free_username, grant,
+    insert, listed, purpose, sorted, stored,
 };
 use crate::{
     AccountError, Acting, Grace, OrganisationRole, PeopleError, ProjectRole,
@@ -53,6 +53,14 @@ impl Acting<'_> {
             insert(job, &row, &sha256(created.secret.as_bytes()))?;
             Ok(created)
         })
+    }
+
+    /// The service account of that name, where the actor may know of it.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`] and others.
+    pub fn service_account(&self, username: &str) -> Result<Account, PeopleError> {
+        self.read(|job| self.found(job, username))
     }
 
     /// The service accounts that the actor may know of, by name: those of organisations and projects that it is an admin
@@ -257,7 +265,7 @@ impl Acting<'_> {
 
     /// The account of that name. To those who do not belong to its organisation it does not exist.
     fn found(&self, job: &Job<'_>, username: &str) -> Result<Account, PeopleError> {
-        let found = accounts(job)?.into_iter().find(|account| account.username == username);
+        let found = account(job, username)?;
         let not_found = || AccountError::NotFound { username: username.to_owned() };
         let account = found.ok_or_else(not_found)?;
         match self.role_in(job, account.organisation)? {

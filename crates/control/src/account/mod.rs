@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AccountError, OrganisationRole, ProjectRole, StoreError,
     actor::role,
-    control::{Changed, Job},
+    control::{Changed, Job, only_if},
     keyring::{hex, random},
     project, rules,
 };
@@ -251,11 +251,24 @@ pub(crate) fn secret_sha256(job: &Job<'_>, username: &str) -> Result<[u8; 32], S
 
 /// All accounts, by name.
 pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
+    read(job, None)
+}
+
+/// The account of that name: whatever else there is, is not read.
+pub(crate) fn account(job: &Job<'_>, username: &str) -> Result<Option<Account>, StoreError> {
+    Ok(read(job, Some(username))?.pop())
+}
+
+/// One account by its name, or all.
+fn read(job: &Job<'_>, only: Option<&str>) -> Result<Vec<Account>, StoreError> {
+    let condition = only_if(only, "username");
     let rows = job.rows(
-        "SELECT id, username, expires_at_ms, created_at_ms, created_by, last_used_ms, organisation_id, uses, \
-         former_ends_at_ms, former_last_used_ms, former_uses, organisation_role, scopes \
-         FROM service_accounts ORDER BY id",
-        [],
+        &format!(
+            "SELECT id, username, expires_at_ms, created_at_ms, created_by, last_used_ms, organisation_id, uses, \
+             former_ends_at_ms, former_last_used_ms, former_uses, organisation_role, scopes \
+             FROM service_accounts WHERE {condition} ORDER BY id"
+        ),
+        [only],
         |row| {
             let words = (row.get::<_, String>(11)?, row.get::<_, Option<String>>(12)?);
             let account = Account {
@@ -281,10 +294,15 @@ pub(crate) fn accounts(job: &Job<'_>) -> Result<Vec<Account>, StoreError> {
         Ok(Account { organisation_role: role(job, &word)?, scopes: scopes_of(job, scopes)?, ..account })
     });
     let mut accounts = accounts.collect::<Result<Vec<_>, StoreError>>()?;
-    let sql = "SELECT service_account_id, project_id, role FROM service_account_projects \
-               ORDER BY service_account_id, project_id";
-    let projects =
-        job.rows(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
+    let id = only.map(|_| accounts.first().map(|account| account.id));
+    let condition = only_if(id, "service_account_id");
+    let sql = format!(
+        "SELECT service_account_id, project_id, role FROM service_account_projects WHERE {condition} \
+         ORDER BY service_account_id, project_id"
+    );
+    let projects = job.rows(&sql, [id.flatten()], |row| {
+        Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, String>(2)?))
+    })?;
     // Both are in the order of accounts' numbers.
     let mut projects = projects.into_iter().peekable();
     for account in &mut accounts {

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use forebay_control::{
-    AccountProject, Acting, Control, Grace, NewAccount, OrganisationRole, PeopleError, PersonId, Poll,
-    ProjectError, ProjectRole, Watch,
+    AccountError, AccountProject, Acting, Control, Grace, NewAccount, NewProject, OrganisationRole,
+    PeopleError, PersonId, Poll, ProjectError, ProjectRole, Watch,
 };
 use forebay_route::{Change, Credential, Ledger, LedgerLimits, Registry, UsedToken, Uses};
 
@@ -350,4 +350,25 @@ fn a_change_of_nothing_that_ends_is_told_once() {
         matches!(watch.poll().unwrap(), Poll::Changes(changes) if matches!(&changes[..], [Change::Project(_)]))
     );
     assert_eq!(watch.poll().unwrap(), Poll::Nothing);
+}
+
+#[test]
+fn an_account_is_had_by_its_name_as_it_is_among_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::open(dir.path()).unwrap();
+    let host = control.host();
+    for id in [7, 8] {
+        host.create_project(&NewProject { id: Some(id), name: "p".into(), ..NewProject::default() }).unwrap();
+    }
+    for (username, projects) in [("b", vec![7, 8]), ("a", vec![8]), ("c", vec![7])] {
+        let projects = projects.into_iter().map(Into::into).collect();
+        let new = NewAccount { username: Some(username.into()), projects, ..NewAccount::default() };
+        host.create_service_account(&new).unwrap();
+    }
+    for account in host.list_service_accounts(None).unwrap() {
+        assert_eq!(host.service_account(&account.username).unwrap(), account);
+        assert!(!account.projects.is_empty());
+    }
+    let none = host.service_account("B").unwrap_err();
+    assert!(matches!(none, PeopleError::Account(AccountError::NotFound { .. })), "{none}");
 }
