@@ -8,6 +8,7 @@
 
 pub(crate) mod chain;
 
+use forebay_record::ProjectId;
 use rusqlite::{ToSql, params, types::Value};
 use serde::Serialize;
 
@@ -78,6 +79,17 @@ impl Control {
     pub fn audit_entries(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.read(|job| entries(job, "1", &[], limit))
+    }
+}
+
+impl Control {
+    /// Notes that events of a project were asked for: by whom, as the audit names them, and which. Whether they might was
+    /// shown where they asked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_export(&self, actor: &str, project: ProjectId, detail: &str) -> Result<(), StoreError> {
+        self.change_as(actor, |job| job.audit("raw_event_export.requested", &project.to_string(), detail))
     }
 }
 
@@ -223,7 +235,7 @@ impl Job<'_> {
         let id = subject.parse::<u64>().ok().filter(|&id| i64::try_from(id).is_ok());
         match (action.split('.').next().unwrap_or_default(), id) {
             ("organisation", id) => Ok((id, None)),
-            ("project", Some(id)) => {
+            ("project" | "raw_event_export", Some(id)) => {
                 let sql = "SELECT organisation_id FROM projects WHERE id = ?1";
                 Ok((self.row(sql, [id], |row| row.get(0))?, Some(id)))
             }
