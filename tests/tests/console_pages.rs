@@ -228,3 +228,45 @@ fn the_description_of_the_calls_is_served_to_everybody() {
     let calls = ROUTES.iter().filter(|route| route.face == Face::Call);
     assert!(calls.clone().all(|route| paths.contains_key(route.path)) && calls.count() >= paths.len());
 }
+
+#[test]
+fn the_export_page_counts_by_name_and_says_beside_the_field_what_is_wrong_with_a_condition() {
+    let forebay = with_owner("Ada");
+    let project = forebay.create_project("Counted");
+    let event = |name: &str, n: u64| {
+        format!(r#"{{"event":"{name}","properties":{{"token":"{}","n":{n}}}}}"#, project.token)
+    };
+    let events: Vec<_> = (0..5).map(|n| event(if n < 3 { "A" } else { "B" }, n)).collect();
+    forebay.track(&format!("[{}]", events.join(",")));
+    let mut visitor = Visitor::signed_in(forebay.addr(), OWNER);
+    let page = format!("/console/projects/{}/export", project.id);
+    for (event, rows) in [("", 5), ("A", 3), ("Nobody", 0)] {
+        let answer = visitor.get(&format!("{page}?event={event}"));
+        assert!(
+            answer.text().contains(&format!("<dt>Rows</dt><dd>{rows}</dd>")),
+            "{event}: {}",
+            answer.text()
+        );
+    }
+    let good = visitor.get(&format!("{page}?event=A&where=properties%5B%22n%22%5D+%3E+1"));
+    assert_eq!(good.status, 200);
+    assert!(good.text().contains("where=properties%5B%22n%22%5D+%3E+1"), "the line that fetches them has it");
+    let wrong = visitor.get(&format!("{page}?where=properties.n+%3E+1"));
+    let text = wrong.text();
+    assert_eq!(wrong.status, 400);
+    let problem = text.split("id=\"where-problem\"").nth(1).expect("it is told beside the field");
+    assert!(problem.contains("column 11") && text.contains("aria-describedby=\"where-problem\""), "{text}");
+    assert!(
+        !text.contains("Download as NDJSON") && text.contains("value=\"properties.n &#62; 1\""),
+        "{text}"
+    );
+    let file =
+        |condition: &str| format!("{page}/file?from=2020-01-01&to=2099-01-01&event=&where={condition}");
+    let found = visitor.get(&file("properties%5B%22n%22%5D+%3E+1"));
+    let lines = forebay_tests::wire::gunzip(&found.body).expect("it is gzip");
+    assert_eq!((found.status, lines.iter().filter(|b| **b == b'\n').count()), (200, 3));
+    let misfit = visitor.get(&file("properties%5B%22n%22%5D"));
+    assert_eq!(misfit.status, 400, "{}", misfit.text());
+    let told = forebay.cli(&["audit", "list", "--json"]).text();
+    assert!(told.contains("raw_event_export.requested") && told.contains("\"person:"), "{told}");
+}

@@ -75,14 +75,30 @@ fn utils(username: Option<&str>) {
         )],
     );
     let warnings: Vec<_> = list(&told, "warnings").iter().map(ToString::to_string).collect();
-    // It warns of the one export that is meant to be empty.
-    assert!(warnings.len() == 1 && warnings[0].contains("empty"), "{warnings:?}");
+    // It warns of the two exports that are meant to be empty.
+    assert!(warnings.len() == 2 && warnings.iter().all(|w| w.contains("empty")), "{warnings:?}");
     let events = list(&told, "events");
     delivered::events(events, &forebay.export(&project), &[]);
     for key in ["exported", "exported_gzip", "exported_named"] {
         assert_eq!(list(&told, key).len(), events.len(), "{key}");
     }
-    assert_eq!(list(&told, "exported_none").len(), 0);
+    for key in ["exported_none", "queried_none"] {
+        assert_eq!(list(&told, key).len(), 0, "{key}: an empty list, and no error");
+    }
+    assert_eq!(told.str("streamed_none"), "", "an empty gzip file, not a broken one");
+    let expected = list(&told, "expected_where");
+    for (key, count) in
+        [("exported_where", expected.len()), ("queried_where", expected.len()), ("exported_where_limit", 4)]
+    {
+        let found = list(&told, key);
+        assert_eq!(found.len(), count, "{key}");
+        let is_expected = |event: &&Json| {
+            let n = |event: &Json| event.get("properties").map(|properties| properties.u64("n"));
+            expected.iter().any(|wanted| n(wanted) == n(event))
+        };
+        assert_eq!(found.iter().filter(is_expected).count(), count, "{key}");
+    }
+    assert_eq!(list(&told, "exported_set").len(), events.len() - 1, "all but the one whose number is 0");
     assert_eq!(list(&told, "streamed").len(), 10);
     let profiles = forebay.records().iter().filter(|r| r.str("endpoint") == "engage").count();
     assert_eq!(profiles, list(&told, "people").len() + list(&told, "updates").len());

@@ -3,14 +3,16 @@
 usage: mixpanel_utils_sdk.py {"url":…, "token":…, "secret":…, "project_id":…, "username":… or null, "from":…, "to":…}
 
 Prints {"events": […], "people": […], "exported": […], "exported_gzip": […], "exported_named": […], "exported_none": […],
-"warnings": […]}. mixpanel-utils never raises: what it could not deliver, it logs, and that is `warnings`.
+…, "warnings": […]}. mixpanel-utils never raises: what it could not deliver, it logs, and that is `warnings`.
 """
-import gzip, json, logging, os, sys, tempfile, time
+import atexit, gzip, json, logging, os, sys, tempfile, time
 
 import mixpanel_utils
 
 given = json.loads(sys.argv[1])
-os.chdir(tempfile.mkdtemp(prefix="forebay-utils-"))  # it writes its backup files into the working directory
+folder = tempfile.TemporaryDirectory(prefix="forebay-utils-")
+os.chdir(folder.name)  # it writes its backup files into the working directory
+atexit.register(folder.cleanup)
 
 
 class Warnings(logging.Handler):
@@ -43,6 +45,7 @@ utils.import_people(people)
 updates = [{"$token": given["token"], "$distinct_id": "user-1", "$append": {"seen": i}} for i in range(3)]
 utils.import_people(updates, raw_record_import=True)
 
+some = 'properties["n"] < 100 and properties["distinct_id"] == "user-3" and event["$event_name"] in ["Imported 🚀"]'
 days = {"from_date": given["from"], "to_date": given["to"]}
 
 
@@ -58,9 +61,18 @@ out = {
     "exported_gzip": export("gzip.json", dict(days), add_gzip_header=True),
     "exported_named": export("named.json", dict(days, event=["Imported 🚀", "Another"])),
     "exported_none": export("none.json", dict(days, event=["Nobody sent this"])),
+    "exported_where": export("where.json", dict(days, where=some)),
+    "exported_set": export("set.json", dict(days, where='(boolean(properties["n"]) == true)')),
+    "exported_where_limit": export("where_limit.json", dict(days, where=some, limit=4)),
+    "queried_where": utils.query_export(dict(days, where=some), add_gzip_header=True),
+    "queried_none": utils.query_export(dict(days, where='properties["n"] < 0')),
+    "expected_where": [e for e in events if e["properties"]["n"] < 100 and e["properties"]["n"] % 11 == 3],
 }
 utils.export_events("stream.json", dict(days, limit=10), raw_stream=True, add_gzip_header=True)
 with gzip.open("stream.json.gz", "rt", encoding="utf-8") as f:
     out["streamed"] = [json.loads(line) for line in f]
+utils.export_events("nothing.json", dict(days, event=["Nobody sent this"]), raw_stream=True, add_gzip_header=True)
+with gzip.open("nothing.json.gz", "rb") as f:
+    out["streamed_none"] = f.read().decode()
 out["warnings"] = warnings.lines
 json.dump(out, sys.stdout)
