@@ -42,6 +42,8 @@ pub(crate) struct Answer {
 
 /// Events that are the body of an answer: they are streamed, and not made where pages are.
 pub(crate) struct Export {
+    /// Who fetches them, as the audit names them.
+    pub(crate) actor: String,
     pub(crate) project: ProjectSettings,
     pub(crate) query: Query,
 }

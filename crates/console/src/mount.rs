@@ -45,7 +45,7 @@ impl Console {
         port: u16,
         config: ConsoleConfig,
     ) -> Console {
-        let site = Site { collector, store, config, port, halves: Halves::default() };
+        let site = Site { collector, store, export: export.clone(), config, port, halves: Halves::default() };
         Console { site: Arc::new(site), export, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
@@ -80,12 +80,14 @@ impl Console {
                 tracing::error!(%panicked, "a request of the console failed");
                 api::refused(&Refusal::Failed(panicked.to_string()))
             });
-            let Some(Export { project, query }) = answer.take_export() else { return answer.into_response() };
-            match exporter.file(&collector, &project, query).await {
+            let Some(Export { actor, project, query }) = answer.take_export() else {
+                return answer.into_response();
+            };
+            match exporter.file(&collector, &actor, &project, query).await {
                 Ok(events) => answer.into_response().map(|_| events),
                 Err(NoFile::Invalid(why)) => api::refused(&Refusal::Invalid(why)).into_response(),
-                Err(NoFile::Unavailable(why)) => {
-                    api::refused(&Refusal::Unavailable(why)).and_retry_after(30).into_response()
+                Err(NoFile::Unavailable(why, seconds)) => {
+                    api::refused(&Refusal::Unavailable(why)).and_retry_after(seconds).into_response()
                 }
             }
         })

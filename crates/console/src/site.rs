@@ -9,7 +9,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use forebay_control::{Account, OrganisationRole, PersonId};
+use forebay_control::{Account, AccountError, OrganisationRole, PeopleError, PersonId};
+use forebay_export::ExportMount;
 use forebay_http::{BodyError, Collector, paths};
 use forebay_log::Store;
 use hyper::{
@@ -43,6 +44,7 @@ pub struct ConsoleConfig {
 pub(crate) struct Site {
     pub(crate) collector: Arc<Collector>,
     pub(crate) store: Store,
+    pub(crate) export: ExportMount,
     pub(crate) config: ConsoleConfig,
     /// The port of the first listener.
     pub(crate) port: u16,
@@ -166,8 +168,12 @@ impl Site {
     fn account(&self, asked: &Asked) -> Result<Option<Account>, Refusal> {
         let Some(header) = asked.parts.headers.get(AUTHORIZATION) else { return Ok(None) };
         let known = self.collector.service_account(header).map_err(|_| Refusal::Unknown)?;
-        let accounts = self.collector.control.host().list_service_accounts(None)?;
-        Ok(accounts.into_iter().find(|account| *account.username == *known.username))
+        // By its name, whose secret was compared just now: one that was deleted since is nobody's.
+        match self.collector.control.host().service_account(&known.username) {
+            Ok(account) => Ok(Some(account)),
+            Err(PeopleError::Account(AccountError::NotFound { .. })) => Err(Refusal::Unknown),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Refuses what no route is for.

@@ -66,22 +66,6 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
-/// An amount of bytes, in three digits or so.
-pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut unit = 0;
-    let mut tenths = u128::from(n) * 10;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    if unit == 0 || tenths >= 1000 {
-        format!("{} {}", tenths / 10, UNITS[unit])
-    } else {
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-    }
-}
-
 /// A count of things: `1 event`, `2 events`.
 pub(crate) fn of(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
@@ -105,8 +89,6 @@ mod tests {
         assert_eq!(used(2, "event", Some(at_ms)), "2 events so far, the last one 2026-03-01 14:15 UTC");
         assert_eq!(minute(u64::MAX), "an unknown time");
         assert_eq!((count(1_234_567).as_str(), count(0).as_str()), ("1\u{202f}234\u{202f}567", "0"));
-        assert_eq!((bytes(0), bytes(1023), bytes(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));
-        assert_eq!((bytes(200 << 20), bytes(u64::MAX)), ("200 MiB".into(), "16383 PiB".into()));
         assert_eq!((of(1, "event"), of(2, "event")), ("1 event".into(), "2 events".into()));
     }
 }

@@ -1,73 +1,234 @@
-//! `GET /api/2.0/export`: the raw export as Mixpanel's tools call it.
+//! What programs read over HTTP, as Mixpanel's tools ask for it: the raw export, and what events are called.
 //!
+//! The export:
 //! * 200, `text/plain`, one JSON object a line; nothing found is a body of zero bytes.
 //! * gzip whenever `Accept-Encoding` asks for it, whatever the size: some clients write the bytes straight
 //!   into a `.gz` file.
-//! * 400 with a plain sentence, also where the first events show that `where` does not fit them; 401, 405 and 429 with JSON (`request`, `error`).
+//! * 400 with a plain sentence, also where the first events show that `where` does not fit them.
+//!
+//! Everything is served under both prefixes, `/api/2.0` and `/api/query`, with a slash at the end or without, and never
+//! redirected.
 //!
 //! # Invariants
-//! * At most so many exports read at once; the next ones wait a while and then get 429 with `Retry-After`.
+//! * Nobody reads who has not proven that they may, and nobody more often than [`QueryLimits`] say.
+//! * Nothing here waits for the log or the registry on a core: both are read on other threads.
 
 use crate::{
-    AddressHash, Condition, ExportError, Query, Reader, Subject, address_hash,
+    AddressHash, Census, Condition, ExportError, Names, Query, QueryLimits, Reader, Subject, address_hash,
+    limits::{Gate, Turn},
+    names,
+    notes::Notes,
     query::{self, BadQuery, parameter},
+    refused::Refused,
     stream::Stream,
 };
 use bytes::Bytes;
-use forebay_http::{AuthError, Body, BodyError, Claim, Collector, Context, Mount, MountFuture};
+use forebay_http::{
+    AuthError, Body, BodyError, Claim, Collector, Context, Identity, Mount, MountFuture, Proof,
+};
 use forebay_log::Store;
 use forebay_route::ProjectSettings;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{
-        ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-        VARY, WWW_AUTHENTICATE,
-    },
+    HeaderMap, Method, Request, Response,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY},
     http::request::Parts,
 };
-use serde_json::json;
-use std::{fmt, io, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use jiff::civil::Date;
+use std::{io, ops::RangeInclusive, sync::Arc};
 
-/// Where it is served. The official tools know no other path.
-const PATH: &str = "/api/2.0/export";
-/// How long an export waits for its turn. Clients wait much longer for the first byte.
-const TURN_WAIT: Duration = Duration::from_secs(20);
-/// When to come back after that.
-const RETRY_AFTER_S: u32 = 30;
+/// What is asked for under any of these.
+const PREFIXES: [&str; 2] = ["/api/2.0/", "/api/query/"];
+/// So many records one question about names may count; the next one goes on.
+const RECORDS_PER_QUESTION: u64 = 4_000_000;
 
-/// Serves the raw export. Clones share its turns.
+/// What there is to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Export,
+    EventNames,
+}
+
+impl Target {
+    fn of(path: &str) -> Option<Target> {
+        match PREFIXES.into_iter().find_map(|prefix| path.strip_prefix(prefix))? {
+            "export" => Some(Target::Export),
+            "events/names" => Some(Target::EventNames),
+            _ => None,
+        }
+    }
+}
+
+/// Serves what is read. Clones share its turns and counts.
 #[derive(Clone)]
 pub struct ExportMount {
     store: Store,
-    turns: Arc<Semaphore>,
-    turn_wait: Duration,
+    gate: Gate,
+    census: Census,
+    notes: Notes,
 }
 
 impl ExportMount {
-    /// Serves the events of `store`, `concurrent_max` exports at a time.
+    /// Serves the events of `store`, which `collector` takes in.
     #[must_use]
-    pub fn new(store: Store, concurrent_max: usize) -> ExportMount {
-        let turns = Arc::new(Semaphore::new(concurrent_max.clamp(1, Semaphore::MAX_PERMITS)));
-        ExportMount { store, turns, turn_wait: TURN_WAIT }
+    pub fn new(store: Store, collector: &Collector, limits: QueryLimits) -> ExportMount {
+        let gate = Gate::new(limits, Arc::clone(&collector.queries));
+        ExportMount { census: Census::new(store.clone()), store, gate, notes: Notes::default() }
     }
 
-    /// The events of a project as a gzip file, for a caller whose right to read them was shown elsewhere: a person who
-    /// signed in.
+    /// The events of a project as a gzip file for `actor`, as the audit names them, whose right to read them was shown
+    /// elsewhere: a person who signed in.
     ///
     /// # Errors
     /// Why there is none; what of it is our fault is in the log.
     pub async fn file(
         &self,
-        collector: &Collector,
+        collector: &Arc<Collector>,
+        actor: &str,
         project: &ProjectSettings,
         query: Query,
     ) -> Result<Body, NoFile> {
-        let turn = tokio::time::timeout(self.turn_wait, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(NoFile::of(&Refused::Busy)) };
-        let prepared = Prepared::of(collector, project, query, (collector.clock)());
-        let started = start(&self.store, prepared, true, turn).await;
-        started.map(Body::stream).map_err(|refused| NoFile::of(&refused))
+        let now_ms = (collector.clock)();
+        let started = async {
+            let turn = self.gate.turn(project.id, now_ms).await.map_err(Refused::Exceeded)?;
+            self.tell(collector, actor.to_owned(), project, query.to_string()).await;
+            self.start(collector, project, query, true, now_ms, turn).await
+        };
+        started.await.map(Body::stream).map_err(|refused| NoFile::of(&refused))
+    }
+
+    /// What a project's events are called on these days, and how many there are: for a page, which does not wait for
+    /// as much to be counted as a program does. Reads the log: not for a core.
+    ///
+    /// # Errors
+    /// [`CensusError`](crate::CensusError).
+    pub fn names(
+        &self,
+        project: &ProjectSettings,
+        days: &RangeInclusive<Date>,
+        now_ms: u64,
+    ) -> Result<Names, crate::CensusError> {
+        self.census.names(&Subject::of(project, now_ms), days, RECORDS_PER_QUESTION / 4, now_ms)
+    }
+
+    async fn answer(
+        &self,
+        parts: &Parts,
+        context: &Context,
+        target: Target,
+    ) -> Result<Response<Body>, Refused> {
+        let collector = &context.collector;
+        let identity = identify(parts, collector)?;
+        let project = &identity.project.settings;
+        let now_ms = (collector.clock)();
+        let (asked, today) = (parts.uri.query().unwrap_or_default(), query::utc_day(now_ms));
+        match target {
+            Target::Export => {
+                let query = query::parse(asked, today).map_err(Refused::Export)?;
+                tracing::info!(
+                    project = project.id.as_u64(), client = %context.client,
+                    from_date = %query.days.start(), to_date = %query.days.end(), "export"
+                );
+                let turn = self.gate.turn(project.id, now_ms).await.map_err(Refused::Exceeded)?;
+                let (actor, detail) = (actor(&identity), query.to_string());
+                if let Some(detail) = self.notes.worth_telling(&actor, project.id, &detail, today) {
+                    self.tell(collector, actor, project, detail).await;
+                }
+                let gzip = wants_gzip(&parts.headers);
+                Ok(success(self.start(collector, project, query, gzip, now_ms, turn).await?, gzip))
+            }
+            Target::EventNames => {
+                let query = names::parse(asked, today).map_err(Refused::Query)?;
+                let turn = self.gate.turn(project.id, now_ms).await.map_err(Refused::Exceeded)?;
+                let (census, subject, days) =
+                    (self.census.clone(), Subject::of(project, now_ms), query.days.clone());
+                let counting = tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    census.names(&subject, &days, RECORDS_PER_QUESTION, now_ms)
+                });
+                let names = counting.await.map_err(|e| Refused::Thread(io::Error::other(e)))?;
+                Ok(names::answer(&query, &names.map_err(Refused::Census)?))
+            }
+        }
+    }
+
+    /// Tells the audit, before anything is read. An audit that cannot be written keeps nobody from their data: the log says
+    /// so then.
+    async fn tell(
+        &self,
+        collector: &Arc<Collector>,
+        actor: String,
+        project: &ProjectSettings,
+        detail: String,
+    ) {
+        let (control, project) = (Arc::clone(&collector.control), project.id);
+        let told = tokio::task::spawn_blocking(move || control.note_export(&actor, project, &detail));
+        let failed = match told.await {
+            Ok(told) => told.err().map(|e| e.to_string()),
+            Err(panicked) => Some(panicked.to_string()),
+        };
+        if let Some(error) = failed {
+            tracing::error!(project = project.as_u64(), error, "an export could not be entered in the audit");
+        }
+    }
+
+    async fn start(
+        &self,
+        collector: &Collector,
+        project: &ProjectSettings,
+        query: Query,
+        gzip: bool,
+        now_ms: u64,
+        turn: Turn,
+    ) -> Result<Stream, Refused> {
+        let keyring = collector.control.keyring();
+        let hash: AddressHash = Arc::new(move |ip| address_hash(|text| keyring.mac(text), ip));
+        let (store, subject) = (self.store.clone(), Subject::of(project, now_ms));
+        let can_fault = query.condition.as_ref().is_some_and(Condition::can_fault);
+        // Opening lists directories.
+        let opened = tokio::task::spawn_blocking(move || Reader::open(&store, subject, query, hash));
+        let reader = match opened.await {
+            Ok(opened) => opened.map_err(Refused::Unreadable)?,
+            Err(e) => return Err(Refused::Thread(io::Error::other(e))),
+        };
+        let mut stream = Stream::start(reader, gzip, turn).map_err(Refused::Thread)?;
+        if can_fault {
+            // A condition that fits the events badly nearly always shows with the first ones: then it can still be said.
+            stream.begin().await.map_err(|broken| match broken.downcast::<ExportError>() {
+                Ok(error) if matches!(*error, ExportError::Condition { .. }) => {
+                    Refused::Export(BadQuery(error.to_string()))
+                }
+                Ok(error) => Refused::Unreadable(*error),
+                Err(other) => Refused::Thread(io::Error::other(other)),
+            })?;
+        }
+        Ok(stream)
+    }
+}
+
+/// Who asks, and whether they may.
+fn identify(parts: &Parts, collector: &Collector) -> Result<Identity, Refused> {
+    if parts.method != Method::GET {
+        return Err(Refused::Method);
+    }
+    let project_id = parameter(parts.uri.query().unwrap_or_default(), "project_id");
+    let claim = Claim {
+        authorization: parts.headers.get(AUTHORIZATION),
+        // A key that comes as a parameter never reads.
+        api_key: None,
+        project_id: project_id.as_deref(),
+    };
+    let identity = collector.identify(claim).map_err(Refused::Credential)?;
+    if identity.may_read() { Ok(identity) } else { Err(Refused::Credential(AuthError::NotReading)) }
+}
+
+/// How the audit names who asks.
+fn actor(identity: &Identity) -> String {
+    match &identity.proof {
+        Proof::ServiceAccount(account, _) => format!("service_account:{}", account.username),
+        // There is one secret that reads, and for a while the one before it.
+        Proof::ApiSecret(_) | Proof::ApiKey(_) | Proof::Token => {
+            format!("api_secret:{}", identity.project.id)
+        }
     }
 }
 
@@ -76,117 +237,39 @@ impl ExportMount {
 pub enum NoFile {
     /// What was asked for cannot be.
     Invalid(String),
-    /// It cannot be had now.
-    Unavailable(String),
+    /// It cannot be had now, but perhaps in so many seconds.
+    Unavailable(String, u64),
 }
 
 impl NoFile {
     fn of(refused: &Refused) -> NoFile {
         refused.tell();
         match refused {
-            Refused::Query(e) => NoFile::Invalid(e.to_string()),
-            other => NoFile::Unavailable(other.to_string()),
+            Refused::Export(e) => NoFile::Invalid(e.to_string()),
+            other => NoFile::Unavailable(other.to_string(), other.retry_after_s().unwrap_or(30)),
         }
     }
 }
 
 impl Mount for ExportMount {
     fn matches(&self, path: &str) -> bool {
-        path == PATH
+        Target::of(path).is_some()
     }
 
     fn call(&self, request: Request<Result<Bytes, BodyError>>, context: Context) -> MountFuture {
-        let (store, turns, turn_wait) = (self.store.clone(), Arc::clone(&self.turns), self.turn_wait);
+        let mount = self.clone();
         Box::pin(async move {
             // The body of a GET is nothing to wait for.
             let (parts, _) = request.into_parts();
-            let prepared = match prepare(&parts, &context) {
-                Ok(prepared) => prepared,
-                Err(refused) => return refused.answer(&parts),
+            let path = forebay_http::paths::normalise(parts.uri.path());
+            let answered = match Target::of(&path) {
+                Some(target) => mount.answer(&parts, &context, target).await,
+                // It would not have come here.
+                None => Err(Refused::Method),
             };
-            let turn = tokio::time::timeout(turn_wait, turns.acquire_owned()).await;
-            let Ok(Ok(turn)) = turn else { return Refused::Busy.answer(&parts) };
-            let gzip = wants_gzip(&parts.headers);
-            match start(&store, prepared, gzip, turn).await {
-                Ok(stream) => success(stream, gzip),
-                Err(refused) => refused.answer(&parts),
-            }
+            answered.unwrap_or_else(|refused| refused.answer(&parts))
         })
     }
-}
-
-/// Everything that is known before the first byte of the log is touched.
-struct Prepared {
-    subject: Subject,
-    query: Query,
-    address_hash: AddressHash,
-}
-
-fn prepare(parts: &Parts, context: &Context) -> Result<Prepared, Refused> {
-    if parts.method != Method::GET {
-        return Err(Refused::Method);
-    }
-    let collector = &context.collector;
-    let now_ms = (collector.clock)();
-    let query = parts.uri.query().unwrap_or_default();
-    let project_id = parameter(query, "project_id");
-    let claim = Claim {
-        authorization: parts.headers.get(AUTHORIZATION),
-        // A key that comes as a parameter never reads.
-        api_key: None,
-        project_id: project_id.as_deref(),
-    };
-    let identity = collector.identify(claim).map_err(Refused::Credential)?;
-    if !identity.may_read() {
-        return Err(Refused::Credential(AuthError::NotReading));
-    }
-    let query = query::parse(query, query::utc_day(now_ms)).map_err(Refused::Query)?;
-    tracing::info!(
-        project = identity.project.id.as_u64(), client = %context.client,
-        from_date = %query.days.start(), to_date = %query.days.end(), "export"
-    );
-    Ok(Prepared::of(collector, &identity.project.settings, query, now_ms))
-}
-
-impl Prepared {
-    fn of(collector: &Collector, project: &ProjectSettings, query: Query, now_ms: u64) -> Prepared {
-        let keyring = collector.control.keyring();
-        Prepared {
-            subject: Subject::of(project, now_ms),
-            query,
-            address_hash: Arc::new(move |ip| address_hash(|text| keyring.mac(text), ip)),
-        }
-    }
-}
-
-async fn start(
-    store: &Store,
-    prepared: Prepared,
-    gzip: bool,
-    turn: OwnedSemaphorePermit,
-) -> Result<Stream, Refused> {
-    let store = store.clone();
-    let can_fault = prepared.query.condition.as_ref().is_some_and(Condition::can_fault);
-    // Opening lists directories.
-    let opened = tokio::task::spawn_blocking(move || {
-        Reader::open(&store, prepared.subject, prepared.query, prepared.address_hash)
-    });
-    let reader = match opened.await {
-        Ok(opened) => opened.map_err(Refused::Unreadable)?,
-        Err(e) => return Err(Refused::Thread(io::Error::other(e))),
-    };
-    let mut stream = Stream::start(reader, gzip, turn).map_err(Refused::Thread)?;
-    if can_fault {
-        // A condition that fits the events badly nearly always shows with the first ones: then it can still be said.
-        stream.begin().await.map_err(|broken| match broken.downcast::<ExportError>() {
-            Ok(error) if matches!(*error, ExportError::Condition { .. }) => {
-                Refused::Query(BadQuery(error.to_string()))
-            }
-            Ok(error) => Refused::Unreadable(*error),
-            Err(other) => Refused::Thread(io::Error::other(other)),
-        })?;
-    }
-    Ok(stream)
 }
 
 fn success(stream: Stream, gzip: bool) -> Response<Body> {
@@ -222,86 +305,6 @@ fn is_zero(quality: &str) -> bool {
     quality.parse::<f32>().is_ok_and(|q| q == 0.0)
 }
 
-/// Why there is no export.
-#[derive(Debug)]
-enum Refused {
-    Method,
-    Credential(AuthError),
-    Query(BadQuery),
-    Busy,
-    Unreadable(ExportError),
-    Thread(io::Error),
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Method => f.write_str("the export takes GET"),
-            Refused::Credential(e) => e.fmt(f),
-            Refused::Query(e) => e.fmt(f),
-            Refused::Busy => write!(f, "too many exports are running; try again in {RETRY_AFTER_S} seconds"),
-            Refused::Unreadable(_) | Refused::Thread(_) => f.write_str("the store cannot be read now"),
-        }
-    }
-}
-
-impl Refused {
-    /// Tells the log, if it is our fault.
-    fn tell(&self) {
-        if let Refused::Unreadable(e) = self {
-            tracing::error!(error = %e, cause = ?std::error::Error::source(e).map(ToString::to_string), "export failed");
-        }
-        if let Refused::Thread(e) = self {
-            tracing::error!(error = %e, "export failed");
-        }
-    }
-
-    fn answer(self, parts: &Parts) -> Response<Body> {
-        self.tell();
-        let text = self.to_string();
-        let mut answer = if let Refused::Query(_) = self {
-            plain(text)
-        } else {
-            let target = parts.uri.path_and_query().map_or(PATH, |p| p.as_str());
-            as_json(&json!({ "request": target, "error": text }))
-        };
-        *answer.status_mut() = match self {
-            Refused::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refused::Credential(_) => StatusCode::UNAUTHORIZED,
-            Refused::Query(_) => StatusCode::BAD_REQUEST,
-            Refused::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Refused::Unreadable(_) | Refused::Thread(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let headers = answer.headers_mut();
-        match self {
-            Refused::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, OPTIONS"))),
-            Refused::Credential(_) => {
-                headers.insert(
-                    WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Basic realm=\"forebay\", charset=\"UTF-8\""),
-                );
-            }
-            Refused::Busy | Refused::Unreadable(_) | Refused::Thread(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-            }
-            Refused::Query(_) => {}
-        }
-        answer
-    }
-}
-
-fn plain(text: String) -> Response<Body> {
-    let mut answer = Response::new(Body::full(text));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
-}
-
-fn as_json(value: &serde_json::Value) -> Response<Body> {
-    let mut answer = Response::new(Body::full(value.to_string()));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,24 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_the_form_that_clients_read() {
-        let request = Request::get("/api/2.0/export?from_date=x").body(()).unwrap();
-        let (parts, ()) = request.into_parts();
-        for (refused, status, content_type) in [
-            (Refused::Method, 405, "application/json"),
-            (Refused::Credential(AuthError::Missing), 401, "application/json"),
-            (
-                Refused::Query(BadQuery("to_date cannot be later than today".into())),
-                400,
-                "text/plain; charset=utf-8",
-            ),
-            (Refused::Busy, 429, "application/json"),
-            (Refused::Thread(io::Error::other("x")), 503, "application/json"),
+    fn both_prefixes_lead_to_everything_there_is() {
+        for (path, target) in [
+            ("/api/2.0/export", Some(Target::Export)),
+            ("/api/query/export", Some(Target::Export)),
+            ("/api/2.0/events/names", Some(Target::EventNames)),
+            ("/api/query/events/names", Some(Target::EventNames)),
+            ("/api/2.0/events", None),
+            ("/api/3.0/export", None),
+            ("/export", None),
         ] {
-            let answer = refused.answer(&parts);
-            assert_eq!(answer.status(), status);
-            assert_eq!(answer.headers()[CONTENT_TYPE], content_type);
-            assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 429 || status == 503);
+            assert_eq!(Target::of(path), target, "{path}");
         }
     }
 }

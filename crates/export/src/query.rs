@@ -14,6 +14,11 @@ use std::{borrow::Cow, collections::HashSet, fmt, ops::RangeInclusive};
 /// The most events that `limit` may name.
 pub const LIMIT_MAX: u64 = 100_000;
 
+/// So many event names the audit is told of.
+const EVENTS_TOLD: usize = 10;
+/// So much of a condition.
+const CONDITION_CHARS_TOLD: usize = 500;
+
 /// A checked request for events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -40,6 +45,29 @@ impl Query {
         let first = start(*self.days.start()).unwrap_or(i64::MIN);
         let next = self.days.end().tomorrow().and_then(start);
         first..=next.map_or(i64::MAX, |ms| ms - 1)
+    }
+}
+
+impl fmt::Display for Query {
+    /// As the audit has it: what is asked for, cut where it is longer than is useful.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from_date {}, to_date {}", self.days.start(), self.days.end())?;
+        if let Some(events) = &self.events {
+            let mut names: Vec<_> = events.iter().map(|name| clip(name)).collect();
+            names.sort_unstable();
+            let more = names.len().saturating_sub(EVENTS_TOLD);
+            names.truncate(EVENTS_TOLD);
+            write!(f, ", events {}", names.join(" "))?;
+            if more > 0 {
+                write!(f, " and {more} more")?;
+            }
+        }
+        if let Some(condition) = &self.condition {
+            let text = condition.to_string();
+            let end = text.char_indices().nth(CONDITION_CHARS_TOLD).map_or(text.len(), |(end, _)| end);
+            write!(f, ", where {}{}", &text[..end], if end < text.len() { "\u{2026}" } else { "" })?;
+        }
+        self.limit.map_or(Ok(()), |limit| write!(f, ", limit {limit}"))
     }
 }
 
@@ -147,7 +175,7 @@ fn limit(value: &str) -> Result<u64, BadQuery> {
 }
 
 /// A caller's value for an error text: quoted, and not longer than is useful.
-fn clip(value: &str) -> String {
+pub(crate) fn clip(value: &str) -> String {
     match value.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}…", &value[..end]),
         None => format!("{value:?}"),
@@ -219,6 +247,20 @@ mod tests {
         ] {
             assert_eq!(parse(&query, today()).unwrap_err().0, text, "{query}");
         }
+    }
+
+    #[test]
+    fn the_audit_is_told_what_was_asked_for_and_no_more_than_is_useful() {
+        let dates = "from_date=2025-10-01&to_date=2025-10-02";
+        let told = |more: &str| parse(&format!("{dates}{more}"), today()).unwrap().to_string();
+        assert_eq!(told(""), "from_date 2025-10-01, to_date 2025-10-02");
+        assert_eq!(
+            told("&event=[\"b\",\"a\"]&limit=7&where=(properties[\"x\"]==1)"),
+            "from_date 2025-10-01, to_date 2025-10-02, events \"a\" \"b\", where properties[\"x\"] == 1, limit 7"
+        );
+        let names: Vec<String> = (0..500).map(|n| format!("\"{n}\"")).collect();
+        let long = told(&format!("&event=[{}]&where=1 in [{}]", names.join(","), names.join(",")));
+        assert!(long.len() < 800 && long.contains(" and 490 more") && long.ends_with('\u{2026}'), "{long}");
     }
 
     #[test]

@@ -49,6 +49,45 @@ impl Subject {
     }
 }
 
+/// A day.
+pub(crate) const DAY_MS: i64 = 24 * 3_600_000;
+
+impl Subject {
+    /// What a cursor over `lane` is to deliver of these times. The filter is the index's: what it lets through is looked at
+    /// again, by [`Subject::owns`].
+    pub(crate) fn filter(&self, lane: LaneId, event_time_ms: RangeInclusive<i64>) -> Filter {
+        let routes = if lane == LaneId::UNCLAIMED {
+            self.tokens.iter().map(|t| RouteKey::Token(t.to_vec().into())).collect()
+        } else {
+            vec![RouteKey::Project(self.project)]
+        };
+        Filter { kinds: KindSet::RECORDS, routes: Some(routes), event_time_ms: Some(event_time_ms) }
+    }
+
+    /// Whether a frame is of events that it sees.
+    pub(crate) fn owns(&self, frame: &Frame) -> bool {
+        let header = frame.header();
+        let owned = match header.project {
+            Some(project) => project == self.project,
+            None => self.tokens.iter().any(|t| **t == *frame.token()),
+        };
+        owned
+            && header.kind == FrameKind::Records
+            && matches!(header.endpoint, Endpoint::Track | Endpoint::Import)
+            && header.received_at_ms >= self.received_since_ms
+    }
+}
+
+/// The name of a stored event, escapes resolved.
+pub(crate) fn event_name<'a>(entry: &DirectoryEntry, json: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    match entry.name.get(json) {
+        Some(raw) if entry.escaped => Some(crate::json::unescape(raw)),
+        Some(raw) => Some(Cow::Borrowed(raw)),
+        // Too long for a span.
+        None => crate::render::name(json),
+    }
+}
+
 /// Turns a client's address into something that stands for it and does not tell it.
 pub type AddressHash = Arc<dyn Fn(IpAddr) -> u64 + Send + Sync>;
 
@@ -223,14 +262,20 @@ impl Reader {
             }
             if self.open.is_none() {
                 let Some(stretch) = self.lanes.pop_front() else { return Ok(More::No) };
-                self.open =
-                    Some((stretch, self.store.cursor(stretch.lane, Seq(0), self.filter(stretch.lane))?));
+                self.open = Some((
+                    stretch,
+                    self.store.cursor(
+                        stretch.lane,
+                        Seq(0),
+                        self.subject.filter(stretch.lane, self.time_ms.clone()),
+                    )?,
+                ));
             }
             // Where it stands: a cursor is large, and frames of one event are many.
             let Some((stretch, cursor)) = &mut self.open else { return Ok(More::No) };
             match cursor.next()? {
                 Some(Step::Frame(frame)) if frame.header().first_seq < stretch.end => {
-                    if self.is_ours(&frame) {
+                    if self.subject.owns(&frame) {
                         self.write_frame(frame, out, enough)?;
                     }
                 }
@@ -255,28 +300,6 @@ impl Reader {
             }
         }
         Ok(More::Yes)
-    }
-
-    fn filter(&self, lane: LaneId) -> Filter {
-        let routes = if lane == LaneId::UNCLAIMED {
-            self.subject.tokens.iter().map(|t| RouteKey::Token(t.to_vec().into())).collect()
-        } else {
-            vec![RouteKey::Project(self.subject.project)]
-        };
-        Filter { kinds: KindSet::RECORDS, routes: Some(routes), event_time_ms: Some(self.time_ms.clone()) }
-    }
-
-    /// The filter is the index's: what it lets through is looked at again here.
-    fn is_ours(&self, frame: &Frame) -> bool {
-        let header = frame.header();
-        let owned = match header.project {
-            Some(project) => project == self.subject.project,
-            None => self.subject.tokens.iter().any(|t| **t == *frame.token()),
-        };
-        owned
-            && header.kind == FrameKind::Records
-            && matches!(header.endpoint, Endpoint::Track | Endpoint::Import)
-            && header.received_at_ms >= self.subject.received_since_ms
     }
 
     /// Writes a frame's records until there is enough, and keeps the rest of it.
@@ -336,15 +359,7 @@ impl Reader {
 
     fn is_named(&self, entry: &DirectoryEntry, json: &[u8]) -> bool {
         let Some(names) = &self.query.events else { return true };
-        let name = match entry.name.get(json) {
-            Some(raw) if entry.escaped => crate::json::unescape(raw),
-            Some(raw) => Cow::Borrowed(raw),
-            // Too long for a span.
-            None => match crate::render::name(json) {
-                Some(name) => name,
-                None => return false,
-            },
-        };
+        let Some(name) = event_name(entry, json) else { return false };
         std::str::from_utf8(&name).is_ok_and(|name| names.contains(name))
     }
 }

@@ -9,7 +9,7 @@
 //! * No more than [`BUFFERS_MAX`] buffers are made, and each holds a chunk and one line more at most: they come
 //!   back when they have been sent, and are filled again.
 
-use crate::{ExportError, More, Reader};
+use crate::{ExportError, More, Reader, limits::Turn};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use forebay_http::StreamError;
@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll},
     time::Instant,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// Bytes that are handed over at a time, about.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -43,18 +43,18 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Starts reading; `permit` is given back when the thread ends.
+    /// Starts reading; `turn` is given back when the thread ends.
     ///
     /// # Errors
     /// If no thread can be had.
-    pub(crate) fn start(reader: Reader, gzip: bool, permit: OwnedSemaphorePermit) -> io::Result<Stream> {
+    pub(crate) fn start(reader: Reader, gzip: bool, turn: Turn) -> io::Result<Stream> {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
         std::thread::Builder::new().name("export".to_owned()).spawn(move || {
             let started = Instant::now();
             let mut job = Job { reader, sender, buffers: Buffers::new(), sent: 0 };
             let end = if gzip { job.run_gzip() } else { job.run_plain() };
             job.report(end, started);
-            drop(permit);
+            drop(turn);
         })?;
         Ok(Stream { chunks, first: None })
     }

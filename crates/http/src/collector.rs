@@ -4,6 +4,7 @@ use crate::{
     auth::{self, AuthError, Claim, Identity},
     config::{HttpConfig, HttpConfigError},
     counters::CoreCounters,
+    queries::QueryCounters,
 };
 use forebay_control::{Control, Keyring};
 use forebay_log::{Clock, Log};
@@ -49,6 +50,8 @@ pub struct Collector {
     pub control: Arc<Control>,
     /// The time.
     pub clock: Clock,
+    /// Of those who read.
+    pub queries: Arc<QueryCounters>,
     keyring: Keyring,
     draining: AtomicBool,
     pub(crate) cores: Box<[Arc<CoreCounters>]>,
@@ -78,6 +81,7 @@ impl Collector {
             ledger,
             control,
             clock,
+            queries: Arc::default(),
             keyring,
             draining,
             cores,

@@ -36,6 +36,7 @@ mod mount;
 mod outcome;
 pub mod paths;
 pub mod proxy_protocol;
+mod queries;
 mod remote;
 mod replay;
 mod request;
@@ -51,5 +52,6 @@ pub use config::{DrainConfig, HttpConfig, HttpConfigError, HttpLimits, ProxyProt
 pub use listener::{ListenError, Listeners};
 pub use mount::{BodyError, Context, Mount, MountFuture, Place};
 pub use paths::{PathError, PathTable};
+pub use queries::QueryCounters;
 pub use serve::{Running, Stopped, serve};
 pub use stored::Stored;

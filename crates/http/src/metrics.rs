@@ -11,7 +11,13 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 /// The format's own content type.
 pub(crate) static CONTENT_TYPE: HeaderValue =
@@ -42,6 +48,7 @@ impl prometheus_client::collector::Collector for Scrape {
         connections(&mut out, collector)?;
         admission(&mut out, collector)?;
         messages(&mut out, collector)?;
+        queries(&mut out, collector)?;
         log(&mut out, &collector.log.stats(), collector)
     }
 }
@@ -185,6 +192,24 @@ fn admission(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
     let scopes = [("server", sheds.server), ("lane", sheds.lane), ("project", sheds.project)];
     let scopes = scopes.map(|(scope, count)| (vec![("scope", scope)], count));
     out.counters("forebay_requests_shed", "Requests refused for load, by what was full", scopes)
+}
+
+fn queries(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
+    let counters = &collector.queries;
+    let of = |counter: &AtomicU64| counter.load(Relaxed);
+    out.counter("forebay_queries", "Exports and other queries let in", of(&counters.admitted))?;
+    out.gauge(
+        "forebay_queries_running",
+        "Of them, how many run or wait for their turn",
+        of(&counters.running),
+    )?;
+    let reasons = [
+        ("project_concurrent", &counters.refused_concurrent),
+        ("project_hour", &counters.refused_hour),
+        ("server_concurrent", &counters.refused_turns),
+    ];
+    let reasons = reasons.map(|(reason, counter)| (vec![("reason", reason)], of(counter)));
+    out.counters("forebay_queries_refused", "Queries answered 429, by which limit", reasons)
 }
 
 fn log(out: &mut Out<'_>, stats: &LogStats, collector: &Collector) -> fmt::Result {

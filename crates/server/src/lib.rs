@@ -127,7 +127,7 @@ impl Server {
             .map_err(ServerError::of("start a thread"))?;
         let courier = messages::start(&config, &collector)?;
         let watcher = Watcher::start(watch, registry, ledger).map_err(ServerError::of("start a thread"))?;
-        let export = ExportMount::new(store.clone(), config.exports_max);
+        let export = ExportMount::new(store.clone(), &collector, config.queries);
         let mut mounts: Vec<Arc<dyn Mount>> = vec![Arc::new(export.clone())];
         let mut setup_code = None;
         if config.console_enabled {

@@ -1,9 +1,9 @@
-//! What programs ask of a running server: exports with conditions.
+//! What programs ask of a running server: exports with conditions, names, within limits, with an entry in the audit.
 
 mod running;
 
 use forebay_control::Control;
-use running::{TODAY, event, eventually, export, post, project, start};
+use running::{TODAY, event, eventually, export, get, post, project, start, start_with};
 use std::{net::SocketAddr, process::Command};
 
 fn encoded(text: &str) -> String {
@@ -93,4 +93,137 @@ fn where_leaves_out_the_events_that_do_not_meet_it() {
     assert!(error.contains("--where, column 23: `pro` is not known: strings stand in quotes"), "{error}");
     let (status, _, error) = export(r#"properties["flag"]"#);
     assert!(status == Some(1) && error.contains("where, column 1: this is a string in an event"), "{error}");
+}
+
+#[test]
+fn event_names_come_with_both_prefixes_and_with_every_slash_and_are_never_redirected() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    let ask =
+        |path: &str, credential: &str| get(addr, path, &format!("Authorization: Basic {credential}\r\n"));
+    let names = "/api/query/events/names";
+    assert_eq!(ask(names, "sec-7:").text(), "[]");
+    let events = [
+        event("tok-7", "A", ""),
+        event("tok-7", "B \\u00e9", ""),
+        event("tok-7", "Old", ",\"time\":1756684800"),
+        event("tok-7", "A", ""),
+    ];
+    assert_eq!(post(addr, "/track", "", &format!("[{}]", events.join(","))).text(), "1");
+    for path in
+        [names, "/api/2.0/events/names", "/api/2.0/events/names/", "//api/query//events/names/?type=general"]
+    {
+        let answer = ask(path, "sec-7:");
+        assert_eq!((answer.status, answer.text()), (200, "[\"B \u{e9}\",\"A\"]"), "{path}");
+        assert!(
+            answer.head.contains("content-type: application/json") && answer.head.contains("\r\nage: 0\r\n")
+        );
+    }
+    assert_eq!(ask(&format!("{names}?limit=1"), "sec-7:").text(), "[\"B \u{e9}\"]");
+    assert_eq!(
+        ask(&format!("{names}?from_date=2025-09-01&to_date=2025-09-01"), "sec-7:").text(),
+        "[\"Old\"]"
+    );
+    for (path, credential, status, part) in [
+        (format!("{names}?limit=none"), "sec-7:", 400, "limit must be a whole number"),
+        (format!("{names}?to_date=2026-01-01"), "sec-7:", 400, "to_date cannot be later than today"),
+        (names.to_owned(), "tok-7:", 401, "a token or API key only sends"),
+    ] {
+        let answer = ask(&path, credential);
+        let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, told["request"].as_str()), (status, Some(&*path)));
+        assert!(told["error"].as_str().unwrap().contains(part), "{told}");
+    }
+    for path in ["/api/2.0/export", "/api/query/export", "/api/2.0/export/", "/api/query/export/"] {
+        let answer = ask(&format!("{path}?{TODAY}&event=%5B%22A%22%5D"), "sec-7:");
+        assert_eq!((answer.status, answer.lines().len()), (200, 2), "{path}");
+    }
+    running.stop().unwrap();
+}
+
+#[test]
+fn whoever_asks_too_often_is_told_when_to_come_back_and_it_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start_with(dir.path(), |config| config.queries.project_hour_max = 3);
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    project(&control, 8, "tok-8", "sec-8");
+    let target = format!("/api/2.0/export?{TODAY}");
+    let mut answered = 0;
+    let refused = eventually(|| {
+        let answer = export(addr, TODAY, "sec-7:");
+        answered += u32::from(answer.status == 200);
+        (answer.status == 429).then_some(answer)
+    });
+    assert_eq!(answered, 3, "those that were refused for their credential do not count");
+    let told: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(told["request"], target);
+    // The test's clock stands at twenty seconds past a minute.
+    let text = told["error"].as_str().unwrap();
+    assert!(text.starts_with("Query rate limit exceeded for project_id: 7. "), "{text}");
+    let rest = "/20 queries running concurrently and 3/3 queries running in the last hour. Try again in 3580 seconds.";
+    assert!(text.ends_with(rest), "{text}");
+    assert!(refused.head.contains("\r\nretry-after: 3580\r\n"), "{}", refused.head);
+    let names = get(addr, "/api/query/events/names", "Authorization: Basic sec-7:\r\n");
+    assert_eq!(names.status, 429, "all queries of a project count together");
+    assert_eq!(export(addr, TODAY, "sec-8:").status, 200, "another project is not in its way");
+    // A turn is given back by the thread that read, a moment after the last byte.
+    let metrics = eventually(|| {
+        let metrics = get(addr, "/metrics", "");
+        metrics.text().contains("forebay_queries_running{} 0\n").then_some(metrics)
+    });
+    for line in ["forebay_queries_total{} 4\n", "forebay_queries_refused_total{reason=\"project_hour\"} 2\n"]
+    {
+        assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
+    }
+    running.stop().unwrap();
+}
+
+#[test]
+fn an_export_is_entered_in_the_audit_once_for_a_credential_and_a_day_however_often_it_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path());
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    let account = forebay_control::NewAccount {
+        username: Some("robot".to_owned()),
+        secret: Some("pass".to_owned()),
+        projects: vec![7.into()],
+        ..forebay_control::NewAccount::default()
+    };
+    control.host().create_service_account(&account).unwrap();
+    let by_account = format!("{TODAY}&project_id=7");
+    eventually(|| (export(addr, &by_account, "robot:pass").status == 200).then_some(()));
+    for _ in 0..5 {
+        assert_eq!(export(addr, TODAY, "sec-7:").status, 200);
+        assert_eq!(export(addr, &by_account, "robot:pass").status, 200);
+    }
+    let filtered = format!("{TODAY}&event=%5B%22A%22%5D&where={}", encoded(r#"properties["n"]==1"#));
+    assert_eq!(export(addr, &filtered, "sec-7:").status, 200);
+    assert_eq!(export(addr, TODAY, "tok-7:").status, 401);
+    let filter = forebay_control::AuditFilter {
+        action: Some("raw_event_export.requested".to_owned()),
+        project: Some(7),
+        ..forebay_control::AuditFilter::default()
+    };
+    let page = control.host().audit(&filter).unwrap();
+    let mut told: Vec<_> = page.entries.iter().map(|e| (e.actor.as_str(), e.detail.as_str())).collect();
+    told.reverse();
+    let days = "from_date 2025-10-09, to_date 2025-10-09";
+    assert_eq!(
+        told,
+        [
+            ("service_account:robot", days),
+            ("api_secret:7", days),
+            ("api_secret:7", &format!("{days}, events \"A\", where properties[\"n\"] == 1")),
+        ]
+    );
+    assert!(page.entries.iter().all(|e| e.organisation.is_some() && e.subject == "7"));
+    running.stop().unwrap();
 }

@@ -21,7 +21,7 @@ const SMOKE_RUNS: [(&str, u64); 7] = [
     ("basic", 400_000),
     ("proxy_header", 400_000),
     ("query", 50_000),
-    ("expression", 50_000),
+    ("expression", 400_000),
     ("segment", 30_000),
     ("payload", 15_000),
 ];

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use askama::Template;
-use forebay_control::StatsFilter;
-use forebay_export::{Condition, Query};
+use forebay_export::{CensusError, Condition, Query};
 use forebay_record::ProjectId;
-use forebay_route::Owner;
+use forebay_route::ProjectSettings;
 use hyper::StatusCode;
 use jiff::civil::Date;
 
@@ -36,8 +35,10 @@ struct ExportPage {
     /// Why that cannot be.
     condition_problem: Option<String>,
     today: String,
-    rows: String,
-    bytes: String,
+    /// How many events there are, or why that is not known.
+    rows: Result<String, String>,
+    /// Some are not in that number.
+    is_partial: bool,
     by_account: String,
     by_secret: String,
     /// Where the file is.
@@ -59,14 +60,11 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let event = visit.query.text("event").to_owned();
     let condition = visit.query.text("where").to_owned();
     let condition_problem = condition_of(visit).err().map(|refusal| refusal.text());
-    let owner = ProjectId::new(project.id).map(Owner::Project).ok_or(Refusal::NotFound)?;
-    let filter = StatsFilter {
-        owners: vec![owner],
-        from_ms: when::day_start_ms(&from),
-        to_ms: when::day_start_ms(&to).map(|start_ms| start_ms + DAY_MS - 1),
-        ..StatsFilter::default()
-    };
-    let counts = visit.control().stats(&filter)?.totals;
+    let known = ProjectId::new(project.id).and_then(|id| visit.site.collector.registry.project(id));
+    let settings = known.ok_or(Refusal::NotFound)?.settings.clone();
+    let counted = count(visit, &settings, &from, &to, &event);
+    let is_partial = matches!(counted, Ok((_, true)));
+    let rows = counted.map(|(rows, _)| when::count(rows));
     let mut query = format!("from_date={from}&to_date={to}");
     if !event.is_empty() {
         let names = serde_json::json!([event]).to_string();
@@ -89,8 +87,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         base: format!("/console/projects/{}/export", project.id),
         by_account: format!("curl --compressed -u USERNAME:SECRET -o events.ndjson {with_project}"),
         by_secret: format!("curl --compressed -u API_SECRET: -o events.ndjson {}", shell(&url)),
-        rows: when::count(counts.stored),
-        bytes: when::bytes(counts.stored_bytes),
+        rows,
+        is_partial,
         from,
         to,
         event,
@@ -102,6 +100,31 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         Some(_) => Ok(Answer::page(StatusCode::BAD_REQUEST, &page)),
         None => Ok(visit.page(&page)),
     }
+}
+
+/// How many events of that name, or of all, there are on these days, and whether some are not counted.
+fn count(
+    visit: &Visit<'_>,
+    project: &ProjectSettings,
+    from: &str,
+    to: &str,
+    event: &str,
+) -> Result<(u64, bool), String> {
+    let day = |text: &str| text.parse::<Date>().map_err(|e| e.to_string());
+    let names = visit.site.export.names(project, &(day(from)?..=day(to)?), visit.now_ms());
+    let names = names.map_err(|why| match why {
+        CensusError::Counting { .. } => why.to_string(),
+        CensusError::Read(_) => {
+            tracing::error!(error = crate::refusal::chain(&why), "events could not be counted");
+            "the log cannot be read now".to_owned()
+        }
+    })?;
+    let rows = if event.is_empty() {
+        names.events.values().sum()
+    } else {
+        names.events.get(event).copied().unwrap_or(0)
+    };
+    Ok((rows, names.is_partial))
 }
 
 /// The condition that the query names.
@@ -129,6 +152,7 @@ pub(crate) fn file(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         limit: None,
         time_in_ms: false,
     };
+    let actor = format!("person:{}", visit.who_id());
     let name = format!("events-{id}-{from}-{to}.ndjson.gz");
-    Ok(Answer::download("application/gzip", &name, "").and_export(Export { project, query }))
+    Ok(Answer::download("application/gzip", &name, "").and_export(Export { actor, project, query }))
 }

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod source;
 
 use forebay_console::ConsoleConfig;
+use forebay_export::QueryLimits;
 use forebay_http::{HttpConfig, PathTable};
 use forebay_log::LogConfig;
 use forebay_notify::MailConfig;
@@ -40,8 +41,8 @@ pub struct Config {
     pub admission: AdmissionLimits,
     /// Lanes, segments, retention. Its `dir` is `data_dir`.
     pub log: LogConfig,
-    /// Exports that read at the same time; more wait.
-    pub exports_max: usize,
+    /// How much those who read may take.
+    pub queries: QueryLimits,
     /// Whether the web console is served.
     pub console_enabled: bool,
     /// What it is told.
@@ -83,7 +84,7 @@ impl Config {
                 project_bytes: 96 << 20,
             },
             log: LogConfig::new(&data_dir),
-            exports_max: 8,
+            queries: QueryLimits::default(),
             console_enabled: true,
             console: ConsoleConfig::default(),
             console_url: None,

@@ -19,11 +19,16 @@ pub const NOW_MS: u64 = 1_760_000_000_000;
 pub const TODAY: &str = "from_date=2025-10-09&to_date=2025-10-09";
 
 pub fn start(dir: &Path) -> Running {
+    start_with(dir, |_| {})
+}
+
+pub fn start_with(dir: &Path, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = Config::new(dir);
     config.http.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.http.cores = 1;
     config.log.segment_bytes_min = 1 << 20;
     config.log.segment_bytes_max = 2 << 20;
+    change(&mut config);
     Server::start(config, Arc::new(|| NOW_MS)).unwrap()
 }
 
