@@ -14,7 +14,7 @@ use clap::Parser;
 use common::on_a_core;
 use flate2::{Compression, write::GzEncoder};
 use forebay_benches::events;
-use forebay_export::{More, Query, Reader, Subject, days};
+use forebay_export::{Condition, More, Query, Reader, Subject, days};
 use forebay_log::{Append, Backend, Filter, Log, LogConfig, RouteKey, Step, Store, layout};
 use forebay_record::{DirectoryEntry, Endpoint, FrameKind, LaneId, ProjectId, Seq, Span, crc32c};
 use jiff::civil::Date;
@@ -34,6 +34,10 @@ const LANE: LaneId = LaneId(0);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// When the events of the store are received.
 const RECEIVED_AT_MS: u64 = 1_705_000_000_000;
+
+/// What no event meets, and what is not clear from its first operand.
+const NONE: &str =
+    r#"properties["distinct_id"] == "nobody" or properties["$os"] == "none" or properties["none"] > 7"#;
 
 #[derive(Parser)]
 struct Options {
@@ -274,6 +278,7 @@ fn parts(options: &Options, events: usize) {
     let one =
         |id| Filter { routes: ProjectId::new(id).map(|id| vec![RouteKey::Project(id)]), ..Filter::default() };
     let named = || query("0000-01-01", "9999-12-31", Some(["Search".to_owned()].into()));
+    let meets = |text| Query { condition: Some(Condition::parse(text).expect("a condition")), ..all() };
     type Part<'a> = (&'static str, Box<dyn Fn() -> u64 + 'a>);
     let list: Vec<Part<'_>> = vec![
         ("reading the files", Box::new(|| plain(&paths, false))),
@@ -283,6 +288,14 @@ fn parts(options: &Options, events: usize) {
         ("records of the large project", Box::new(|| frames(&store, one(1), true))),
         ("lines of the large project", Box::new(|| export(reader(&store, 1, all())))),
         ("lines of one event name", Box::new(|| export(reader(&store, 1, named())))),
+        (
+            "lines where all meet a condition",
+            Box::new(|| export(reader(&store, 1, meets("defined(properties[\"time\"])")))),
+        ),
+        (
+            "lines where none meets one on three properties",
+            Box::new(|| export(reader(&store, 1, meets(NONE)))),
+        ),
         ("lines of the small project", Box::new(|| export(reader(&store, 2, all())))),
         ("lines of the large project, gzip", Box::new(|| export_gzip(reader(&store, 1, all())))),
     ];
