@@ -46,6 +46,8 @@ const RECORDS_PER_QUESTION: u64 = 4_000_000;
 enum Target {
     Export,
     EventNames,
+    /// What Mixpanel has there, and this server has not.
+    Other,
 }
 
 impl Target {
@@ -53,7 +55,7 @@ impl Target {
         match PREFIXES.into_iter().find_map(|prefix| path.strip_prefix(prefix))? {
             "export" => Some(Target::Export),
             "events/names" => Some(Target::EventNames),
-            _ => None,
+            _ => Some(Target::Other),
         }
     }
 }
@@ -148,6 +150,7 @@ impl ExportMount {
                 let names = counting.await.map_err(|e| Refused::Thread(io::Error::other(e)))?;
                 Ok(names::answer(&query, &names.map_err(Refused::Census)?))
             }
+            Target::Other => Err(Refused::NotOffered),
         }
     }
 
@@ -263,9 +266,8 @@ impl Mount for ExportMount {
             let (parts, _) = request.into_parts();
             let path = forebay_http::paths::normalise(parts.uri.path());
             let answered = match Target::of(&path) {
+                Some(Target::Other) | None => Err(Refused::NotOffered),
                 Some(target) => mount.answer(&parts, &context, target).await,
-                // It would not have come here.
-                None => Err(Refused::Method),
             };
             answered.unwrap_or_else(|refused| refused.answer(&parts))
         })
@@ -335,7 +337,9 @@ mod tests {
             ("/api/query/export", Some(Target::Export)),
             ("/api/2.0/events/names", Some(Target::EventNames)),
             ("/api/query/events/names", Some(Target::EventNames)),
-            ("/api/2.0/events", None),
+            ("/api/2.0/events", Some(Target::Other)),
+            ("/api/query/jql", Some(Target::Other)),
+            ("/api/2.0", None),
             ("/api/3.0/export", None),
             ("/export", None),
         ] {

@@ -1,7 +1,7 @@
 //! Why a query is not answered, in the form that clients read.
 //!
 //! * The export's own mistakes are 400 with a plain sentence, as clients match on its text; other queries' are JSON.
-//! * 401, 405, 429 and 503 are JSON: `request`, `error`.
+//! * 401, 404, 405, 429 and 503 are JSON: `request`, `error`.
 
 use crate::{CensusError, ExportError, limits::Exceeded, query::BadQuery};
 use forebay_http::{AuthError, Body};
@@ -21,6 +21,8 @@ const COUNTING_RETRY_AFTER_S: u64 = 1;
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Refused {
+    /// One of Mixpanel's queries that there is not here.
+    NotOffered,
     /// Another method than GET.
     Method,
     /// Nobody, or somebody who may not.
@@ -42,6 +44,9 @@ pub(crate) enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Refused::NotOffered => f.write_str(
+                "this server does not offer this query: it has export and events/names, under /api/2.0 and /api/query",
+            ),
             Refused::Method => f.write_str("this path takes GET"),
             Refused::Credential(e) => e.fmt(f),
             Refused::Export(e) | Refused::Query(e) => e.fmt(f),
@@ -77,6 +82,7 @@ impl Refused {
             with_type("application/json", json!({ "request": target, "error": text }).to_string())
         };
         *answer.status_mut() = match self {
+            Refused::NotOffered => StatusCode::NOT_FOUND,
             Refused::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refused::Credential(_) => StatusCode::UNAUTHORIZED,
             Refused::Export(_) | Refused::Query(_) => StatusCode::BAD_REQUEST,
@@ -102,7 +108,11 @@ impl Refused {
     /// When to come back, where that can help.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Refused::Method | Refused::Credential(_) | Refused::Export(_) | Refused::Query(_) => None,
+            Refused::NotOffered
+            | Refused::Method
+            | Refused::Credential(_)
+            | Refused::Export(_)
+            | Refused::Query(_) => None,
             Refused::Exceeded(e) => Some(e.retry_after_s()),
             Refused::Census(CensusError::Counting { .. }) => Some(COUNTING_RETRY_AFTER_S),
             Refused::Unreadable(_) | Refused::Thread(_) | Refused::Census(_) => {
@@ -130,6 +140,7 @@ mod tests {
         let (parts, ()) = request.into_parts();
         let bad = || BadQuery("to_date cannot be later than today".into());
         for (refused, status, content_type, retry_after) in [
+            (Refused::NotOffered, 404, "application/json", None),
             (Refused::Method, 405, "application/json", None),
             (Refused::Credential(AuthError::Missing), 401, "application/json", None),
             (Refused::Export(bad()), 400, "text/plain; charset=utf-8", None),

@@ -138,6 +138,9 @@ fn event_names_come_with_both_prefixes_and_with_every_slash_and_are_never_redire
         assert_eq!((answer.status, told["request"].as_str()), (status, Some(&*path)));
         assert!(told["error"].as_str().unwrap().contains(part), "{told}");
     }
+    let funnels: serde_json::Value =
+        serde_json::from_slice(&ask("/api/query/funnels/list", "sec-7:").body).unwrap();
+    assert!(funnels["error"].as_str().unwrap().contains("it has export and events/names"), "{funnels}");
     for path in ["/api/2.0/export", "/api/query/export", "/api/2.0/export/", "/api/query/export/"] {
         let answer = ask(&format!("{path}?{TODAY}&event=%5B%22A%22%5D"), "sec-7:");
         assert_eq!((answer.status, answer.lines().len()), (200, 2), "{path}");

@@ -466,14 +466,14 @@ pub const KEYS: &[Key] = &[
         1,
         100_000,
         |c, n| c.queries.project_concurrent_max = u32::try_from(n).unwrap_or(u32::MAX),
-        "Of one project at once, those that wait included; more get 429",
+        "Queries of one project at once, those that wait included; more get 429",
     ),
     whole(
         "export.project_hour_max",
         0,
         1_000_000_000,
         |c, n| c.queries.project_hour_max = u32::try_from(n).unwrap_or(u32::MAX),
-        "Of one project within an hour; more get 429; 0 is no limit",
+        "Queries of one project within an hour; more get 429; 0 is no limit",
     ),
     text(
         "logging.level",
