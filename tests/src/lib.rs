@@ -26,6 +26,7 @@ pub mod console;
 pub mod delivered;
 pub mod disk;
 pub mod forebay;
+pub mod gateway;
 pub mod harm;
 pub mod json;
 pub mod metrics;

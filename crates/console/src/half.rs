@@ -10,6 +10,8 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
+use forebay_control::CodeSent;
+
 use crate::session::random_word;
 
 const LIFE_MS: u64 = 5 * 60_000;
@@ -20,6 +22,8 @@ const HALVES_MAX: usize = 1000;
 pub(crate) struct Half {
     pub(crate) email: String,
     pub(crate) password: String,
+    /// Where a code was sent to, if it is sent.
+    pub(crate) sent: Option<CodeSent>,
     /// Where to go when it is done.
     pub(crate) next: String,
     /// The cookie of the browser it is for.
@@ -69,7 +73,7 @@ mod tests {
     use super::*;
 
     fn half(email: &str) -> Half {
-        Half { email: email.into(), password: "p".into(), next: "/".into(), cookie: "c".into() }
+        Half { email: email.into(), password: "p".into(), sent: None, next: "/".into(), cookie: "c".into() }
     }
 
     #[test]

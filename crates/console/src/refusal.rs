@@ -200,7 +200,8 @@ impl From<PeopleError> for Refusal {
             PeopleError::PeopleOnly | PeopleError::Narrowed { .. } => Refusal::Denied(error.to_string()),
             PeopleError::TwoFactorRequired { .. } => Refusal::SecondFactor,
             PeopleError::Throttled { retry_after_s } => Refusal::Throttled(retry_after_s),
-            PeopleError::CodeTooSoon { .. }
+            PeopleError::TextsOff
+            | PeopleError::CodeTooSoon { .. }
             | PeopleError::LastOwner { .. }
             | PeopleError::TwoFactorOn
             | PeopleError::TwoFactorOff => Refusal::Conflict(error.to_string()),

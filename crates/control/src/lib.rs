@@ -48,10 +48,10 @@ pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
 pub use outbox::{Channel, Channels, Content, Message, MessageInfo, MessageState, MessageStats, Sending};
 pub use person::{
-    Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver, Invitation, Invited, Losses, Membership,
-    NewInvitation, NewPerson, OpenInvitation, OrganisationLoss, Outcome, PasswordProof, Person, PersonChange,
-    PersonalData, Preferences, PreferencesChange, ProjectLoss, ProjectMembership, Session, SetupCode, SignIn,
-    SignInRecord, SignedIn, TwoFactor, Usage, ViewSetting,
+    CodeSent, Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver, Invitation, Invited, Losses,
+    Membership, NewInvitation, NewPerson, OpenInvitation, OrganisationLoss, Outcome, PasswordProof, Person,
+    PersonChange, PersonalData, Preferences, PreferencesChange, ProjectLoss, ProjectMembership, Session,
+    SetupCode, SignIn, SignInRecord, SignedIn, TwoFactor, TwoFactorKind, Usage, ViewSetting,
 };
 pub use project::{
     CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange, ProjectInfo,

@@ -61,6 +61,15 @@ pub(crate) fn email(text: &str) -> bool {
         && domain.split('.').all(is_label)
 }
 
+/// A phone's number as it is dialled from abroad, however it was written; `None` if it is none.
+pub(crate) fn phone(text: &str) -> Option<String> {
+    let digits = text.trim().strip_prefix('+')?;
+    let plain: String = digits.chars().filter(|c| !" -()./\u{a0}".contains(*c)).take(20).collect();
+    // ITU-T E.164: at most fifteen digits, of which the country's come first and do not begin with 0.
+    let is_number = (7..=15).contains(&plain.len()) && plain.bytes().all(|b| b.is_ascii_digit());
+    (is_number && !plain.starts_with('0')).then(|| format!("+{plain}"))
+}
+
 /// How few characters are no password.
 pub(crate) const PASSWORD_CHARS_MIN: usize = 10;
 /// What is longer is no password, but a way to keep a server busy.
@@ -108,6 +117,23 @@ mod tests {
             "<a@b.c>", "a\n@b.c", &long,
         ] {
             assert!(!email(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_phones_are_taken_as_people_write_them() {
+        for (text, number) in [
+            ("+49 170 1234567", Some("+491701234567")),
+            (" +1 (202) 555-0123 ", Some("+12025550123")),
+            ("+49/170.123-45 67", Some("+491701234567")),
+            ("0170 1234567", None),
+            ("+0170 1234567", None),
+            ("+49 170", None),
+            ("+4917012345671234567", None),
+            ("+49170abc4567", None),
+            ("", None),
+        ] {
+            assert_eq!(phone(text).as_deref(), number, "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use forebay_control::{Channel, Content, Control, Message, Sending};
 
-use crate::{Mailer, disk, mail::chain};
+use crate::{Gateway, Mailer, disk, mail::chain};
 
 /// How often the outbox is asked: a query that an index answers.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -26,6 +26,7 @@ pub type Health = Box<dyn Fn() -> Option<String> + Send>;
 #[derive(Debug)]
 enum Carrier {
     Mail(Mailer),
+    Text(Gateway),
 }
 
 /// The running threads.
@@ -46,10 +47,18 @@ impl Courier {
     ///
     /// # Errors
     /// If no thread can be had.
-    pub fn start(control: &Arc<Control>, mailer: Option<Mailer>, health: Health) -> io::Result<Courier> {
+    pub fn start(
+        control: &Arc<Control>,
+        mailer: Option<Mailer>,
+        gateway: Option<Gateway>,
+        health: Health,
+    ) -> io::Result<Courier> {
         let mut courier = Courier { threads: Vec::new() };
         if let Some(mailer) = mailer {
             courier.spawn("mail", control, Carrier::Mail(mailer), Some(health))?;
+        }
+        if let Some(gateway) = gateway {
+            courier.spawn("texts", control, Carrier::Text(gateway), None)?;
         }
         Ok(courier)
     }
@@ -103,6 +112,7 @@ impl Round {
         self.look_after_the_server();
         let channel = match self.carrier {
             Carrier::Mail(_) => Channel::Mail,
+            Carrier::Text(_) => Channel::Text,
         };
         let due = self.control.due_messages(channel, AT_ONCE).inspect_err(|error| {
             // Once, not twice a second.
@@ -133,9 +143,8 @@ impl Round {
             (Content::Mail { subject, text }, Carrier::Mail(mailer)) => {
                 mailer.send(&message.recipient, subject, text)
             }
-            (Content::Code(_), Carrier::Mail(_)) => {
-                Sending::Refused("a code for a phone is no mail".to_owned())
-            }
+            (Content::Code(code), Carrier::Text(gateway)) => gateway.send(&message.recipient, code),
+            _ => Sending::Refused("it goes another way".to_owned()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Signing in and out.
 
 use askama::Template;
-use forebay_control::{PeopleError, SignIn, SignedIn};
+use forebay_control::{CodeSent, PeopleError, SignIn, SignedIn};
 
 use crate::{
     answer::Answer,
@@ -28,6 +28,8 @@ struct SignInPage<'a> {
 struct CodePage<'a> {
     frame: Frame,
     half: &'a str,
+    /// Where a code was sent to, if it is sent.
+    sent: Option<CodeSent>,
 }
 
 /// `/` and `/console`: to the projects, or to what comes before.
@@ -56,15 +58,17 @@ pub(crate) fn sign_in(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let next = next_of(visit);
     match visit.control().sign_in(&attempt(visit, email, password, None)) {
         Ok(signed_in) => Ok(enter(visit, &signed_in, &next)),
-        Err(PeopleError::CodeMissing) => {
+        Err(error @ (PeopleError::CodeMissing | PeopleError::CodeSent(_))) => {
+            let sent = if let PeopleError::CodeSent(sent) = error { Some(sent) } else { None };
             let half = Half {
                 email: email.to_owned(),
                 password: password.to_owned(),
+                sent: sent.clone(),
                 next,
                 cookie: visit.cookie.clone(),
             };
             let word = visit.site.halves.keep(half, visit.now_ms())?;
-            Ok(code_page(visit, &word))
+            Ok(code_page(visit, &word, sent))
         }
         Err(error) => visit.again(error.into(), sign_in_page),
     }
@@ -74,8 +78,7 @@ pub(crate) fn sign_in(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 pub(crate) fn code(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let word = visit.form.text("half");
     let Some(half) = visit.site.halves.get(word, &visit.cookie, visit.now_ms()) else {
-        let refusal = Refusal::Invalid("that took longer than five minutes; start again".to_owned());
-        return visit.again(refusal, sign_in_page);
+        return too_late(visit);
     };
     let code = visit.form.text("code");
     match visit.control().sign_in(&attempt(visit, &half.email, &half.password, Some(code))) {
@@ -83,11 +86,32 @@ pub(crate) fn code(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             visit.site.halves.forget(word);
             Ok(enter(visit, &signed_in, &half.next))
         }
-        Err(PeopleError::CodeWrong) => {
-            visit.again(PeopleError::CodeWrong.into(), |visit| Ok(code_page(visit, visit.form.text("half"))))
-        }
+        Err(PeopleError::CodeWrong) => visit.again(PeopleError::CodeWrong.into(), |visit| {
+            let word = visit.form.text("half");
+            let half = visit.site.halves.get(word, &visit.cookie, visit.now_ms());
+            Ok(code_page(visit, word, half.and_then(|half| half.sent)))
+        }),
         Err(error) => visit.again(error.into(), sign_in_page),
     }
+}
+
+/// Sends another code, for a sign-in that waits for one.
+pub(crate) fn resend(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let word = visit.form.text("half");
+    let Some(half) = visit.site.halves.get(word, &visit.cookie, visit.now_ms()) else {
+        return too_late(visit);
+    };
+    match visit.control().sign_in(&attempt(visit, &half.email, &half.password, None)) {
+        Err(PeopleError::CodeSent(sent)) => Ok(code_page(visit, word, Some(sent))),
+        // The second factor is another by now, or none: from the beginning.
+        Ok(_) | Err(PeopleError::CodeMissing) => too_late(visit),
+        Err(error) => visit.again(error.into(), sign_in_page),
+    }
+}
+
+fn too_late(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let refusal = Refusal::Invalid("that took longer than five minutes; start again".to_owned());
+    visit.again(refusal, sign_in_page)
 }
 
 /// Ends the session.
@@ -97,8 +121,8 @@ pub(crate) fn sign_out(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     Ok(answer.and_cookie(&Cookie::Session.clear(visit.is_secure)))
 }
 
-fn code_page(visit: &Visit<'_>, half: &str) -> Answer {
-    visit.page(&CodePage { frame: visit.frame("Your second factor", Place::Outside), half })
+fn code_page(visit: &Visit<'_>, half: &str, sent: Option<CodeSent>) -> Answer {
+    visit.page(&CodePage { frame: visit.frame("Your second factor", Place::Outside), half, sent })
 }
 
 fn attempt<'v>(visit: &'v Visit<'_>, email: &'v str, password: &'v str, code: Option<&'v str>) -> SignIn<'v> {

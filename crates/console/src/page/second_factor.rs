@@ -4,7 +4,7 @@
 //! * Secret and codes stand in the answer to the form that made them, and on no page that can be opened again.
 
 use askama::Template;
-use forebay_control::PeopleError;
+use forebay_control::{Acting, PasswordProof, PeopleError, PersonId};
 use qrcode::{Color, EcLevel, QrCode};
 
 use crate::{
@@ -24,6 +24,11 @@ struct FactorPage {
     frame: Frame,
     since: Option<String>,
     codes_left: u64,
+    /// The phone that it is, by its last digits.
+    phone: Option<String>,
+    /// Whether this server sends text messages.
+    sends_texts: bool,
+    number: String,
 }
 
 /// Whether there is one.
@@ -33,6 +38,9 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         frame: visit.frame("Second factor", Place::Me("second-factor")),
         since: factor.since_ms.map(when::minute),
         codes_left: factor.recovery_codes,
+        phone: factor.phone.as_deref().map(last_digits),
+        sends_texts: visit.control().channels()?.text,
+        number: visit.form.text("number").to_owned(),
     };
     Ok(visit.page(&page))
 }
@@ -47,19 +55,49 @@ struct BeginPage {
     picture: Option<(String, usize)>,
 }
 
+/// Does something that takes the password, with what the form holds of it; where that fails, the page is shown again.
+fn with_password<'v, T>(
+    visit: &Visit<'v>,
+    act: impl FnOnce(&Acting<'v>, PersonId, &PasswordProof) -> Result<T, PeopleError>,
+    done: impl FnOnce(T) -> Result<Answer, Refusal>,
+) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let tried = acting
+        .prove_password(visit.form.raw(PASSWORD))
+        .and_then(|proof| act(&acting, visit.who_id(), &proof));
+    match tried {
+        Ok(what) => done(what),
+        Err(error) => visit.again(error.into(), page),
+    }
+}
+
 /// Makes a secret and shows it. It can be begun again as often as need be.
 pub(crate) fn begin(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let acting = visit.acting()?;
-    let begun = acting
-        .prove_password(visit.form.raw(PASSWORD))
-        .and_then(|proof| acting.begin_two_factor(visit.who_id(), &proof));
-    match begun {
-        Ok(enrolment) => Ok(visit.page(&BeginPage {
+    with_password(visit, Acting::begin_two_factor, |enrolment| {
+        Ok(visit.page(&BeginPage {
             frame: visit.frame("Set up a second factor", Place::Me("second-factor")),
             picture: picture(&enrolment.url),
             secret: grouped(&enrolment.secret),
             url: enrolment.url,
-        })),
+        }))
+    })
+}
+
+/// Sends a code to the phone that is to be it.
+pub(crate) fn begin_phone(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let number = visit.form.text("number").to_owned();
+    with_password(
+        visit,
+        |acting, id, proof| acting.begin_phone(id, &number, proof),
+        |sent| Ok(confirm_page(visit, Some(sent.to))),
+    )
+}
+
+/// Sends another code to it.
+pub(crate) fn resend(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    match visit.acting()?.resend_phone_code(visit.who_id()) {
+        Ok(sent) => Ok(confirm_page(visit, Some(sent.to))),
+        Err(error @ PeopleError::CodeTooSoon { .. }) => visit.again(error.into(), confirm_again),
         Err(error) => visit.again(error.into(), page),
     }
 }
@@ -68,6 +106,24 @@ pub(crate) fn begin(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 #[template(path = "second_factor_confirm.html")]
 struct ConfirmPage {
     frame: Frame,
+    /// The phone that a code was sent to.
+    phone: Option<String>,
+}
+
+fn confirm_page(visit: &Visit<'_>, phone: Option<String>) -> Answer {
+    let frame = visit.frame("Set up a second factor", Place::Me("second-factor"));
+    visit.page(&ConfirmPage { frame, phone })
+}
+
+fn confirm_again(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let phone = visit.acting()?.two_factor(visit.who_id())?.phone;
+    Ok(confirm_page(visit, phone.as_deref().map(last_digits)))
+}
+
+/// A number as it is shown to whoever looks over a shoulder.
+fn last_digits(number: &str) -> String {
+    let last = number.char_indices().rev().nth(2).map_or(number, |(at, _)| &number[at..]);
+    format!("the phone that ends in {last}")
 }
 
 #[derive(Template)]
@@ -81,36 +137,19 @@ struct CodesPage {
 pub(crate) fn confirm(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     match visit.acting()?.confirm_two_factor(visit.who_id(), visit.form.text("code")) {
         Ok(codes) => Ok(codes_page(visit, codes)),
-        Err(PeopleError::CodeWrong) => visit.again(PeopleError::CodeWrong.into(), |visit| {
-            let frame = visit.frame("Set up a second factor", Place::Me("second-factor"));
-            Ok(visit.page(&ConfirmPage { frame }))
-        }),
+        Err(PeopleError::CodeWrong) => visit.again(PeopleError::CodeWrong.into(), confirm_again),
         Err(error) => visit.again(error.into(), page),
     }
 }
 
 /// Other recovery codes in the place of those there are.
 pub(crate) fn renew_codes(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let acting = visit.acting()?;
-    let renewed = acting
-        .prove_password(visit.form.raw(PASSWORD))
-        .and_then(|proof| acting.renew_recovery_codes(visit.who_id(), &proof));
-    match renewed {
-        Ok(codes) => Ok(codes_page(visit, codes)),
-        Err(error) => visit.again(error.into(), page),
-    }
+    with_password(visit, Acting::renew_recovery_codes, |codes| Ok(codes_page(visit, codes)))
 }
 
 /// Ends it.
 pub(crate) fn end(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let acting = visit.acting()?;
-    let ended = acting
-        .prove_password(visit.form.raw(PASSWORD))
-        .and_then(|proof| acting.end_two_factor(visit.who_id(), &proof));
-    match ended {
-        Ok(()) => Ok(visit.done(PATH, "second-factor-off")),
-        Err(error) => visit.again(error.into(), page),
-    }
+    with_password(visit, Acting::end_two_factor, |()| Ok(visit.done(PATH, "second-factor-off")))
 }
 
 fn codes_page(visit: &Visit<'_>, codes: Vec<String>) -> Answer {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{AccountError, ProjectError, StoreError, moment};
-use crate::{OrganisationRole, PersonId, ProjectRole, Scope, rules::PASSWORD_CHARS_MIN};
+use crate::{CodeSent, OrganisationRole, PersonId, ProjectRole, Scope, rules::PASSWORD_CHARS_MIN};
 
 /// Why something about people or organisations was not done.
 #[derive(Debug)]
@@ -159,6 +159,12 @@ pub enum PeopleError {
     SignInWrong,
     /// The person has a second factor, and gave no code of it.
     CodeMissing,
+    /// The person's second factor is a phone, and gave no code: one was sent there, if it was time for one.
+    CodeSent(CodeSent),
+    /// It is no number of a phone.
+    PhoneInvalid,
+    /// The server sends no text messages.
+    TextsOff,
     /// It is no code of the second factor, or one that was used.
     CodeWrong,
     /// A code was sent a moment ago, or several within the hour.
@@ -298,8 +304,20 @@ impl fmt::Display for PeopleError {
             PeopleError::CodeMissing => {
                 f.write_str("a code of the authenticator is needed, or a recovery code")
             }
+            PeopleError::CodeSent(CodeSent { to, is_sent: true, .. }) => {
+                write!(f, "a code was sent to {to}; give that, or a recovery code")
+            }
+            PeopleError::CodeSent(CodeSent { to, .. }) => {
+                write!(f, "no code can be sent to {to} now; wait a while, or give a recovery code")
+            }
+            PeopleError::PhoneInvalid => f.write_str(
+                "that is no phone number; give it with the plus and the country's digits, such as +49 170 1234567",
+            ),
+            PeopleError::TextsOff => f.write_str(
+                "this server sends no text messages (`second_factor.gateway.url`); use an authenticator instead",
+            ),
             PeopleError::CodeWrong => {
-                f.write_str("that is no code of the authenticator, or it was used; wait for the next one")
+                f.write_str("that code is not right, or it was used; wait for the next one, or ask for another")
             }
             PeopleError::CodeTooSoon { retry_after_s } => {
                 write!(f, "a code was sent already; another one can be asked for in {retry_after_s} seconds")

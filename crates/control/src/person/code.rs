@@ -22,12 +22,15 @@ const HOUR_MS: u64 = 3_600_000;
 pub(crate) enum Purpose {
     /// To show that an address for notices is somebody's.
     NoticeEmail,
+    /// To show that somebody has a phone: at sign-in, and once before.
+    Phone,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Purpose::NoticeEmail => "notice_email",
+            Purpose::Phone => "phone",
         }
     }
 
@@ -35,6 +38,7 @@ impl Purpose {
     pub(crate) fn life_ms(self) -> u64 {
         match self {
             Purpose::NoticeEmail => HOUR_MS,
+            Purpose::Phone => 5 * 60_000,
         }
     }
 }
@@ -109,6 +113,14 @@ pub(super) fn take(
         forget(job, id, purpose)?;
     }
     Ok(is_right)
+}
+
+/// Is there a code that would be taken?
+pub(super) fn counts(job: &Job<'_>, id: PersonId, purpose: Purpose) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT 1 FROM codes WHERE person_id = ?1 AND purpose = ?2 AND expires_at_ms > ?3 AND tries < ?4";
+    let row = params![id.0, purpose.as_str(), job.now_ms, TRIES_MAX];
+    Ok(job.row(sql, row, |_| Ok(()))?.is_some())
 }
 
 /// Ends the code there is.

@@ -15,6 +15,7 @@ mod losses;
 mod notices;
 mod password;
 mod personal;
+mod phone;
 mod proof;
 mod session;
 mod setup;
@@ -40,12 +41,13 @@ pub use gdpr::{GdprToken, GdprTokenInfo};
 pub use invitation::{Invitation, Invited, NewInvitation, OpenInvitation};
 pub use losses::{Losses, OrganisationLoss, Outcome, ProjectLoss};
 pub use personal::{Preferences, PreferencesChange, Usage, ViewSetting};
+pub use phone::CodeSent;
 pub use proof::PasswordProof;
 pub use session::{Session, SignedIn};
 pub use setup::SetupCode;
 pub use sign_in::SignIn;
 pub(crate) use two_factor::is_on as has_two_factor;
-pub use two_factor::{Enrolment, TwoFactor};
+pub use two_factor::{Enrolment, Kind as TwoFactorKind, TwoFactor};
 
 /// A person to be entered.
 #[derive(Clone, Debug)]

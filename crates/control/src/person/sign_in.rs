@@ -13,8 +13,9 @@ use rusqlite::params;
 use super::{
     key,
     personal::preferences,
+    phone,
     session::{begin, network},
-    two_factor::{check, is_on},
+    two_factor::{Kind, check, is_on, kind},
 };
 use crate::{
     Control, PeopleError, PersonId, SignedIn, StoreError,
@@ -49,7 +50,7 @@ impl Control {
     /// Begins a session. Takes about as long for people there are not as for those there are.
     ///
     /// # Errors
-    /// [`PeopleError::SignInWrong`], [`PeopleError::Throttled`]; [`PeopleError::CodeMissing`] or
+    /// [`PeopleError::SignInWrong`], [`PeopleError::Throttled`]; [`PeopleError::CodeMissing`], [`PeopleError::CodeSent`] or
     /// [`PeopleError::CodeWrong`] only where the password was right.
     pub fn sign_in(&self, attempt: &SignIn<'_>) -> Result<SignedIn, PeopleError> {
         // What is longer is nobody's, and not to be kept.
@@ -78,6 +79,9 @@ impl Control {
                 (None, _) => Some(PeopleError::SignInWrong),
                 (Some(person), code) if is_on(job, person)? => match code {
                     // The right password, on the way to the code: no guess.
+                    None if kind(job, person)? == Some(Kind::Phone) => {
+                        return Ok(Err(PeopleError::CodeSent(phone::send_at_sign_in(job, person)?)));
+                    }
                     None => return Ok(Err(PeopleError::CodeMissing)),
                     Some(code) => (!check(job, person, code)?).then_some(PeopleError::CodeWrong),
                 },

@@ -1,8 +1,9 @@
-//! A second factor at sign-in: a code that the person's authenticator shows for 30 seconds (TOTP, RFC 6238), and codes on
-//! paper for the day it is lost.
+//! A second factor at sign-in: a code that the person's authenticator shows for 30 seconds (TOTP, RFC 6238) or that is sent
+//! to their phone ([`phone`]), and codes on paper for the day it is lost.
 //!
 //! # Invariants
-//! * It is asked for only once a code of the authenticator was given: nobody locks themselves out by a typing error.
+//! * A person has one at a time, and it is asked for only once a code of it was given: nobody locks themselves out by a typing
+//!   error.
 //! * A code counts once (RFC 6238, 5.2), a recovery code too.
 //! * The shared secret is sealed, a recovery code kept as a digest: neither is shown again.
 
@@ -13,7 +14,7 @@ use rusqlite::params;
 use serde::Serialize;
 use totp_rs::{Builder, Secret, Totp};
 
-use super::{person, subject};
+use super::{person, phone, subject};
 use crate::{
     Acting, PasswordProof, PeopleError, PersonId, StoreError,
     control::Job,
@@ -32,9 +33,23 @@ const SECRET_BYTES: usize = 20;
 /// Who the codes are for, as an authenticator shows it.
 const ISSUER: &str = "Forebay";
 
+/// Where a code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An authenticator.
+    Totp,
+    /// A phone, in a text message.
+    Phone,
+}
+
 /// A person's second factor as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TwoFactor {
+    /// What it is, or would be once it is proven.
+    pub kind: Option<Kind>,
+    /// The number of the phone, if it is one.
+    pub phone: Option<String>,
     /// Since when it is asked for, in milliseconds since the epoch; `None`: it is not.
     pub since_ms: Option<u64>,
     /// How many recovery codes are left.
@@ -81,7 +96,8 @@ impl Acting<'_> {
             if is_on(job, id)? {
                 return Err(PeopleError::TwoFactorOn);
             }
-            let sql = "INSERT OR REPLACE INTO two_factor VALUES (?1, ?2, 0, ?3, NULL)";
+            let sql = "INSERT OR REPLACE INTO two_factor (person_id, secret_sealed, last_step, begun_at_ms, \
+                       confirmed_at_ms, kind) VALUES (?1, ?2, 0, ?3, NULL, 'totp')";
             job.execute(sql, params![id.0, sealed, job.now_ms])?;
             Ok(email)
         })?;
@@ -102,13 +118,17 @@ impl Acting<'_> {
             if is_on(job, id)? {
                 return Err(PeopleError::TwoFactorOn);
             }
-            check_totp(job, id, code)?.then_some(()).ok_or(PeopleError::CodeWrong)?;
+            if !check_own(job, id, code)? {
+                // Kept: the guess counts.
+                return Ok(Err(PeopleError::CodeWrong));
+            }
             let sql = "UPDATE two_factor SET confirmed_at_ms = ?2 WHERE person_id = ?1";
             job.execute(sql, params![id.0, job.now_ms])?;
-            job.audit("person.two_factor_on", &subject(id), "")?;
+            let of_phone = if kind(job, id)? == Some(Kind::Phone) { "a phone" } else { "" };
+            job.audit("person.two_factor_on", &subject(id), of_phone)?;
             tell(job, &[id], &Notice::SecondFactorOn)?;
-            new_codes(job, id)
-        })
+            Ok(Ok(new_codes(job, id)?))
+        })?
     }
 
     /// Other recovery codes in the place of those there are, which stop working.
@@ -159,7 +179,9 @@ pub(super) fn shown(job: &Job<'_>, id: PersonId) -> Result<TwoFactor, PeopleErro
     let since_ms = job.row(sql, [id.0], |row| row.get::<_, Option<u64>>(0))?.flatten();
     let sql = "SELECT count(*) FROM recovery_codes WHERE person_id = ?1";
     let recovery_codes = job.row(sql, [id.0], |row| row.get(0))?.unwrap_or_default();
-    Ok(TwoFactor { since_ms, recovery_codes })
+    let kind = kind(job, id)?;
+    let phone = (kind == Some(Kind::Phone)).then(|| phone::number(job, id)).transpose()?;
+    Ok(TwoFactor { kind, phone, since_ms, recovery_codes })
 }
 
 /// Is a code asked for when this person signs in?
@@ -168,9 +190,25 @@ pub(crate) fn is_on(job: &Job<'_>, id: PersonId) -> Result<bool, StoreError> {
     Ok(job.row(sql, [id.0], |_| Ok(()))?.is_some())
 }
 
-/// Is it a code of the person's authenticator, or a recovery code? It counts no more after that.
+/// What a person's second factor is, or would be once it is proven.
+pub(super) fn kind(job: &Job<'_>, id: PersonId) -> Result<Option<Kind>, StoreError> {
+    let sql = "SELECT kind FROM two_factor WHERE person_id = ?1";
+    let word: Option<String> = job.row(sql, [id.0], |row| row.get(0))?;
+    Ok(word.map(|word| if word == "phone" { Kind::Phone } else { Kind::Totp }))
+}
+
+/// Is it a code of what the person has?
+fn check_own(job: &Job<'_>, id: PersonId, code: &str) -> Result<bool, PeopleError> {
+    match kind(job, id)? {
+        Some(Kind::Totp) => check_totp(job, id, code),
+        Some(Kind::Phone) => phone::check(job, id, code),
+        None => Err(PeopleError::TwoFactorOff),
+    }
+}
+
+/// Is it a code of what the person has, or a recovery code? It counts no more after that.
 pub(super) fn check(job: &Job<'_>, id: PersonId, code: &str) -> Result<bool, PeopleError> {
-    if check_totp(job, id, code)? {
+    if check_own(job, id, code)? {
         return Ok(true);
     }
     let sql = "DELETE FROM recovery_codes WHERE person_id = ?1 AND mac = ?2";

@@ -12,6 +12,7 @@ mod opening;
 mod outbox;
 mod people;
 mod personal;
+mod phone;
 mod projects;
 mod projects_of_people;
 mod signing_in;

@@ -218,7 +218,7 @@ fn what_waits_in_the_outbox_is_carried_and_what_became_of_it_is_told() {
     let smtp = Smtp::start(manners);
     change_password(&control, "gone");
     change_password(&control, "zoe");
-    let courier = Courier::start(&control, Some(mailer(&smtp)), Box::new(|| None)).unwrap();
+    let courier = Courier::start(&control, Some(mailer(&smtp)), None, Box::new(|| None)).unwrap();
     eventually("both are done", || {
         let stats = control.message_stats();
         (stats.mails_sent, stats.mails_failed) == (1, 1)
@@ -237,7 +237,7 @@ fn what_could_not_be_sent_waits_for_the_next_start() {
     let (_dir, control) = store();
     change_password(&control, "zoe");
     let busy = Smtp::start(Manners { to_recipient: Some("451 later"), ..Manners::default() });
-    let courier = Courier::start(&control, Some(mailer(&busy)), Box::new(|| None)).unwrap();
+    let courier = Courier::start(&control, Some(mailer(&busy)), None, Box::new(|| None)).unwrap();
     eventually("it was tried", || busy.asked() > 0);
     courier.stop();
     let waiting = control.host().messages(Some(MessageState::Waiting), 10).unwrap();
@@ -250,7 +250,7 @@ fn a_mail_server_that_hangs_does_not_hold_up_a_stop() {
     let (_dir, control) = store();
     change_password(&control, "zoe");
     let silent = Smtp::start(Manners { silent: Duration::from_secs(300), ..Manners::default() });
-    let courier = Courier::start(&control, Some(mailer(&silent)), Box::new(|| None)).unwrap();
+    let courier = Courier::start(&control, Some(mailer(&silent)), None, Box::new(|| None)).unwrap();
     let (stopped, is_stopped) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         courier.stop();
@@ -270,7 +270,7 @@ fn those_who_look_after_the_server_are_told_when_events_cannot_be_stored() {
     host.set_organisation_role(1, ada, forebay_control::OrganisationRole::Owner).unwrap();
     let smtp = Smtp::start(Manners::default());
     let unable = Box::new(|| Some("lane 0 cannot store: no space left".to_owned()));
-    let courier = Courier::start(&control, Some(mailer(&smtp)), unable).unwrap();
+    let courier = Courier::start(&control, Some(mailer(&smtp)), None, unable).unwrap();
     eventually("it is told", || smtp.taken().iter().any(|mail| mail.data.contains("lane 0 cannot store")));
     courier.stop();
 }

@@ -1,6 +1,7 @@
 //! Carrying messages, to servers of the tests' own on loopback.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic there is a failed test")]
 
+mod gateway;
 mod mail;
 
 use std::time::{Duration, Instant};

@@ -13,6 +13,12 @@ pub(crate) enum Mail {
         #[arg(value_name = "EMAIL")]
         address: String,
     },
+    /// Send a code that is none to a phone, by the gateway of the settings given, and say what it says to it
+    TestText {
+        /// Where to, with the plus and the country's digits
+        #[arg(value_name = "NUMBER")]
+        number: String,
+    },
     /// What was sent to people, what waits, and what was not sent and why; never what it says
     List {
         /// Only those in this state
@@ -38,6 +44,7 @@ impl Mail {
     pub(crate) fn run(self, common: &Common) -> Done {
         match self {
             Mail::Test { address } => test(common, &address),
+            Mail::TestText { number } => test_text(common, &number),
             Mail::List { state, limit } => list(common, state, limit),
         }
     }
@@ -49,19 +56,33 @@ fn test(common: &Common, address: &str) -> Done {
         Failure::Usage("no mail is sent: mail.host is not set (`forebay settings`)".to_owned())
     })?;
     let text = "This mail was asked for by `forebay mail test`. That it arrived is all it has to say.\n";
+    let sending = mailer.send(address, "A test of Forebay's mail", text);
+    tell(common, "mail", &config.mail.host, address, sending)
+}
+
+fn test_text(common: &Common, number: &str) -> Done {
+    let config = common.config(Vec::new())?;
+    let gateway = messages::gateway(&config)?.ok_or_else(|| {
+        Failure::Usage(
+            "no text messages are sent: second_factor.gateway.url is not set (`forebay settings`)".to_owned(),
+        )
+    })?;
+    tell(common, "message", "the gateway", number, gateway.send(number, "000000"))
+}
+
+fn tell(common: &Common, what: &str, by: &str, recipient: &str, sending: Sending) -> Done {
     let mut out = common.out();
-    match mailer.send(address, "A test of Forebay's mail", text) {
+    match sending {
         Sending::Sent => {
-            let value = serde_json::json!({ "sent_to": address, "server": config.mail.host });
             if out.json {
-                out.value(&value)?;
+                out.value(&serde_json::json!({ "sent_to": recipient, "by": by }))?;
             } else {
-                out.line(&format!("{} took the mail to {address}", config.mail.host))?;
+                out.line(&format!("{by} took the {what} to {recipient}"))?;
             }
             out.done()
         }
         Sending::Later(why) | Sending::Refused(why) => {
-            Err(Failure::Failed(format!("{} did not take the mail to {address}: {why}", config.mail.host)))
+            Err(Failure::Failed(format!("{by} did not take the {what} to {recipient}: {why}")))
         }
     }
 }

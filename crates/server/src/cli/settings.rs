@@ -1,7 +1,7 @@
 //! `forebay settings`: every setting, what it accepts, and where it is set here.
 
 use super::{Common, Done};
-use crate::config::{keys::KEYS, source::variable};
+use crate::config::{keys, source::variable};
 use serde_json::json;
 
 /// List every setting of the configuration file, and check those given
@@ -14,7 +14,7 @@ impl Settings {
         // Wrong ones are named here as `forebay serve` would name them.
         common.config(Vec::new())?;
         let mut out = common.out();
-        for key in KEYS {
+        for key in keys::all() {
             let set = given.iter().rfind(|g| g.key == key.name);
             if out.json {
                 out.value(&json!({

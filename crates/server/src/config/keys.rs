@@ -3,15 +3,20 @@
 use super::{
     LogFormat,
     key::{Key, count, flag, ms, some, text, texts, whole},
+    keys_people,
 };
 use forebay_http::{ProxyProtocol, TrustedProxies};
-use forebay_notify::MailTls;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The names of all settings.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    KEYS.iter().map(|k| k.name).collect()
+    all().map(|k| k.name).collect()
+}
+
+/// All settings, by section.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(keys_people::KEYS)
 }
 
 const ADDRESS: &str = "an address with a port, such as 127.0.0.1:8080 or [::]:8080";
@@ -35,8 +40,8 @@ macro_rules! paths {
 /// A day in milliseconds: no timeout is longer.
 const DAY_MS: u64 = DAY * 1000;
 
-/// All of them, by section.
-pub const KEYS: &[Key] = &[
+/// What the server is and takes in; what reaches people is in [`keys_people`].
+const KEYS: &[Key] = &[
     text(
         "data_dir",
         "a directory",
@@ -78,82 +83,6 @@ pub const KEYS: &[Key] = &[
             (is_url || s.is_empty()).then_some(())
         },
         "Where senders reach this server, as the console's examples show it",
-    ),
-    text(
-        "console.url",
-        "an address such as https://console.example.com, or nothing",
-        |c, s| {
-            let is_url = s.starts_with("https://") || s.starts_with("http://");
-            c.console_url = is_url.then(|| s.to_owned());
-            (is_url || s.is_empty()).then_some(())
-        },
-        "Where people reach the console, for the links in mails",
-    ),
-    text(
-        "mail.host",
-        "the name or address of a mail server, or nothing",
-        |c, s| {
-            s.clone_into(&mut c.mail.host);
-            (!s.contains([':', '/', ' '])).then_some(())
-        },
-        "The mail server that notices go out by; without one none are sent",
-    ),
-    whole(
-        "mail.port",
-        1,
-        65_535,
-        |c, n| c.mail.port = u16::try_from(n).ok(),
-        "Its port; 587 with starttls, 465 with tls, 25 without, unless said",
-    ),
-    text(
-        "mail.tls",
-        "\"starttls\", \"tls\" (from the first byte) or \"none\"",
-        |c, s| {
-            c.mail.tls = match s {
-                "starttls" => MailTls::StartTls,
-                "tls" => MailTls::Tls,
-                "none" => MailTls::None,
-                _ => return None,
-            };
-            Some(())
-        },
-        "How the connection to it is encrypted",
-    ),
-    text(
-        "mail.ca_file",
-        "a PEM file, or nothing",
-        |c, s| {
-            c.mail.ca_file = (!s.is_empty()).then(|| PathBuf::from(s));
-            Some(())
-        },
-        "A certificate to trust besides the system's, for a mail server with one of its own",
-    ),
-    text(
-        "mail.user",
-        "a name, or nothing",
-        |c, s| {
-            s.clone_into(&mut c.mail.user);
-            Some(())
-        },
-        "Who signs in to the mail server; empty: nobody does",
-    ),
-    text(
-        "mail.password_file",
-        "a file, or nothing",
-        |c, s| {
-            c.mail.password_file = (!s.is_empty()).then(|| PathBuf::from(s));
-            Some(())
-        },
-        "The file whose first line is the password for it",
-    ),
-    text(
-        "mail.from",
-        "an address such as \"Forebay <forebay@example.com>\"",
-        |c, s| {
-            s.clone_into(&mut c.mail.from);
-            s.contains('@').then_some(())
-        },
-        "The sender of mails",
     ),
     flag(
         "strict_tokens",

@@ -6,16 +6,17 @@
 
 pub mod key;
 pub mod keys;
+mod keys_people;
 pub mod source;
 
 use forebay_console::ConsoleConfig;
 use forebay_export::QueryLimits;
 use forebay_http::{HttpConfig, PathTable};
 use forebay_log::LogConfig;
-use forebay_notify::MailConfig;
+use forebay_notify::{GatewayConfig, MailConfig};
 use forebay_route::AdmissionLimits;
 use key::{Key, Takes};
-use keys::KEYS;
+
 use source::{Given, Origin, Raw};
 use std::{fmt, path::PathBuf};
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub console_url: Option<String>,
     /// How mail is sent, if it is.
     pub mail: MailConfig,
+    /// How text messages are sent, if they are.
+    pub gateway: GatewayConfig,
     /// `trace`, `debug`, `info`, `warn`, `error`, or a filter of tracing's.
     pub log_level: String,
     /// How log lines look.
@@ -88,6 +91,12 @@ impl Config {
             console_enabled: true,
             console: ConsoleConfig::default(),
             console_url: None,
+            gateway: GatewayConfig {
+                method: "POST".to_owned(),
+                headers: vec!["Content-Type: application/json".to_owned()],
+                body: r#"{"to":"{number}","text":"Your code to sign in is {code}"}"#.to_owned(),
+                ..GatewayConfig::default()
+            },
             mail: MailConfig { from: "Forebay <forebay@localhost>".to_owned(), ..MailConfig::default() },
             log_level: "info".to_owned(),
             log_format: LogFormat::Auto,
@@ -103,7 +112,7 @@ impl Config {
     pub fn from_given(given: &[Given]) -> Result<Config, ConfigError> {
         let mut config = Config::new("forebay-data");
         for one in given {
-            let key = KEYS.iter().find(|k| k.name == one.key).ok_or_else(|| unknown(one))?;
+            let key = keys::all().find(|k| k.name == one.key).ok_or_else(|| unknown(one))?;
             put(&mut config, key, one)?;
         }
         config.log.dir.clone_from(&config.data_dir);
@@ -190,13 +199,13 @@ fn unknown(given: &Given) -> ConfigError {
     };
     let distance =
         |key: &Key| strsim::osa_distance(&given.key.replace('.', "_"), &key.name.replace('.', "_"));
-    let nearest = KEYS.iter().min_by_key(|k| distance(k)).filter(|k| distance(k) <= 1 + k.name.len() / 3);
+    let nearest = keys::all().min_by_key(|k| distance(k)).filter(|k| distance(k) <= 1 + k.name.len() / 3);
     let section = |key: &str| key.rsplit_once('.').map_or("", |(section, _)| section).to_owned();
     let wanted = section(nearest.map_or(&given.key, |k| k.name));
     let mut candidates: Vec<_> =
-        KEYS.iter().filter(|k| section(k.name) == wanted).map(|k| spell(k.name)).collect();
+        keys::all().filter(|k| section(k.name) == wanted).map(|k| spell(k.name)).collect();
     if candidates.is_empty() {
-        candidates = KEYS.iter().map(|k| spell(k.name)).collect();
+        candidates = keys::all().map(|k| spell(k.name)).collect();
     }
     let hint = nearest.map_or(".".to_owned(), |k| format!("; did you mean {}?", spell(k.name)));
     let place = match &given.origin {
