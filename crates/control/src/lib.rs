@@ -54,8 +54,8 @@ pub use person::{
     SetupCode, SignIn, SignInRecord, SignedIn, TwoFactor, TwoFactorKind, Usage, ViewSetting,
 };
 pub use project::{
-    CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange, ProjectInfo,
-    ProjectMember, ProjectView, TokenInfo,
+    CallerInfo, CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange,
+    ProjectInfo, ProjectMember, ProjectView, TokenInfo,
 };
 pub use refusals::{StoredRefusal, StoredUnknownToken};
 pub use role::{NoRole, OrganisationRole, ProjectRole};

@@ -25,6 +25,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/10_service_accounts.sql"),
     include_str!("schema/11_outbox.sql"),
     include_str!("schema/12_phone.sql"),
+    include_str!("schema/13_callers.sql"),
 ];
 
 /// Brings the store to the latest version.

@@ -122,6 +122,7 @@ impl ExportMount {
         let identity = identify(parts, collector)?;
         let project = &identity.project.settings;
         let now_ms = (collector.clock)();
+        collector.note_caller(&identity, &parts.headers, context.client, now_ms);
         let (asked, today) = (parts.uri.query().unwrap_or_default(), query::utc_day(now_ms));
         match target {
             Target::Export => {

@@ -188,6 +188,8 @@ impl Intent<'_> {
             project_id: params.project_id(),
         };
         let identity = self.core.shared.identify_at(claim, self.now_ms)?;
+        let client = self.core.shared.config.trusted_proxies.client(self.peer, self.headers);
+        self.core.shared.note_caller(&identity, self.headers, client, self.now_ms);
         if identity.may_write() { Ok(identity.project) } else { Err(auth::AuthError::NotWriting) }
     }
 

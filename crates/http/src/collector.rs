@@ -1,17 +1,21 @@
 //! What all cores share: configuration, log, routing table, books, clock.
 
 use crate::{
-    auth::{self, AuthError, Claim, Identity},
+    auth::{self, AuthError, Claim, Identity, Proof},
     config::{HttpConfig, HttpConfigError},
     counters::CoreCounters,
     queries::QueryCounters,
 };
 use forebay_control::{Control, Keyring};
 use forebay_log::{Clock, Log};
-use forebay_route::{Admission, Ledger, Registry, ServiceAccount};
-use hyper::header::HeaderValue;
+use forebay_route::{Admission, Caller, Ledger, Registry, ServiceAccount};
+use hyper::{
+    HeaderMap,
+    header::{HeaderValue, USER_AGENT},
+};
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -112,6 +116,19 @@ impl Collector {
             self.ledger.used(credential, now_ms);
         }
         Ok(identity)
+    }
+
+    /// Notes who used a project's key or secret, as far as the project keeps addresses: whoever resets them is told.
+    pub fn note_caller(&self, identity: &Identity, headers: &HeaderMap, client: IpAddr, now_ms: u64) {
+        let is_secret = match identity.proof {
+            Proof::ApiSecret(_) => true,
+            Proof::ApiKey(_) => false,
+            Proof::Token | Proof::ServiceAccount(..) => return,
+        };
+        let user_agent = headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        let project = &identity.project;
+        let address = project.client_address.of(client.to_canonical());
+        self.ledger.called(Caller::new(project.id, is_secret, user_agent, address), now_ms);
     }
 
     /// Whether requests should go elsewhere, and why: what `/health/ready` says.

@@ -18,7 +18,9 @@ use std::{
 use forebay_record::{Endpoint, ProjectId};
 
 use crate::{
-    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, UsedToken, Uses, clip_sample,
+    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, UsedToken, Uses,
+    callers::{Caller, Callers},
+    clip_sample,
     refusals::Refusals,
     sync::{Mutex, lock},
     tally::Inbox,
@@ -58,6 +60,7 @@ pub struct Ledger {
     unknown: Mutex<UnknownTokens>,
     refusals: Mutex<Refusals>,
     used: Used,
+    callers: Callers,
     token_uses: TokenUses,
 }
 
@@ -87,6 +90,7 @@ impl Ledger {
             unknown: Mutex::new(UnknownTokens::new(limits.unknown_tokens)),
             refusals: Mutex::new(Refusals::new(limits.refusals_per_owner, limits.refusals_total)),
             used: Used::default(),
+            callers: Callers::default(),
             token_uses: TokenUses::default(),
         })
     }
@@ -252,6 +256,23 @@ impl Ledger {
     /// Puts back what was drained and not persisted.
     pub fn put_back_used(&self, used: Vec<(Credential, Uses)>) {
         used.into_iter().for_each(|(credential, uses)| self.used.note(credential, uses));
+    }
+
+    /// Notes who used a project's key or secret.
+    pub fn called(&self, caller: Caller, now_ms: u64) {
+        self.callers.note(caller, Uses { count: 1, last_ms: now_ms });
+    }
+
+    /// Takes who used projects' keys and secrets since the last drain. What could not be persisted goes back by
+    /// [`Ledger::put_back_callers`].
+    #[must_use = "what is not persisted must be put back"]
+    pub fn drain_callers(&self) -> Vec<(Caller, Uses)> {
+        self.callers.drain()
+    }
+
+    /// Puts back what was drained and not persisted.
+    pub fn put_back_callers(&self, callers: Vec<(Caller, Uses)>) {
+        callers.into_iter().for_each(|(caller, uses)| self.callers.note(caller, uses));
     }
 
     /// Takes what came in under each token of projects that have several, since the last drain. What could not be

@@ -12,6 +12,7 @@
 //!   `unaccounted` is 0 unless the code lost a verdict.
 
 mod admission;
+mod callers;
 mod entry;
 mod gauge;
 mod ledger;
@@ -31,6 +32,7 @@ mod unknown;
 mod used;
 
 pub use admission::{Admission, AdmissionLimits, Permit, RoutePermit, Shed, ShedScope, Sheds};
+pub use callers::Caller;
 pub use ledger::{Ledger, LedgerLimits};
 pub use mac::Mac;
 pub use project::{

@@ -85,7 +85,8 @@ struct Books {
 
 impl Books {
     fn book(&mut self) {
-        let booked = self.rows().and(self.refusals()).and(self.unknown_tokens()).and(self.used());
+        let booked =
+            self.rows().and(self.refusals()).and(self.unknown_tokens()).and(self.used()).and(self.callers());
         self.report(booked);
     }
 
@@ -164,5 +165,10 @@ impl Books {
             self.ledger.put_back_used(used);
             self.ledger.put_back_token_uses(&tokens);
         })
+    }
+
+    fn callers(&self) -> Result<(), StoreError> {
+        let callers = self.ledger.drain_callers();
+        self.control.record_callers(&callers).inspect_err(|_| self.ledger.put_back_callers(callers))
     }
 }

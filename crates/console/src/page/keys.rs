@@ -15,6 +15,9 @@ use crate::{
     when,
 };
 
+/// Of those who used key and secret, the last ones.
+const CALLERS_SHOWN: usize = 20;
+
 struct TokenRow {
     token: String,
     /// The same, as a part of an address.
@@ -231,13 +234,15 @@ fn reset_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let project = visit.project()?;
     let secret = when::used(project.api_secret_uses, "request", project.api_secret_last_used_ms);
     let key = when::used(project.api_key_uses, "request", project.api_key_last_used_ms);
+    let mut affected = vec![
+        format!("Whoever reads with the secret: {secret}."),
+        format!("Whoever imports with the key: {key}."),
+    ];
+    affected.extend(callers(visit, project)?);
+    affected.push("Apps that send are not affected: the token stays.".to_owned());
     Ok(Act {
         title: "Reset API key and secret".to_owned(),
-        affected: vec![
-            format!("Whoever reads with the secret: {secret}."),
-            format!("Whoever imports with the key: {key}."),
-            "Apps that send are not affected: the token stays.".to_owned(),
-        ],
+        affected,
         happens: vec![
             "Both values change together. This may break what runs in production.".to_owned(),
             "The new ones are shown once; the old ones are taken for as long as you choose.".to_owned(),
@@ -252,6 +257,32 @@ fn reset_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
         asks_password: true,
         ..Act::default()
     })
+}
+
+/// Who used key and secret in the last thirty days, a line each.
+fn callers(visit: &Visit<'_>, project: &ProjectInfo) -> Result<Vec<String>, Refusal> {
+    let callers = visit.acting()?.callers(project.id)?;
+    let mut lines: Vec<_> = callers
+        .iter()
+        .take(CALLERS_SHOWN)
+        .map(|caller| {
+            let what = if caller.is_secret { "secret" } else { "key" };
+            let who = if caller.user_agent.is_empty() {
+                "programs that do not say what they are"
+            } else {
+                &caller.user_agent
+            };
+            let from =
+                caller.address.as_deref().map(|address| format!(" from {address}")).unwrap_or_default();
+            let used = when::used(caller.uses, "request", Some(caller.last_ms));
+            format!("In the last 30 days, with the {what}: {who}{from}: {used}.")
+        })
+        .collect();
+    match callers.len().saturating_sub(CALLERS_SHOWN) {
+        0 => {}
+        more => lines.push(format!("And {} more.", when::of(more as u64, "caller"))),
+    }
+    Ok(lines)
 }
 
 /// Ends the former key and secret before their time.

@@ -11,8 +11,8 @@ use rusqlite::params;
 use serde::Serialize;
 
 use super::{
-    API_KEY, API_SECRET, ProjectInfo, forebay_id, info, insert_token, rows::Sealed, set_credential, uid,
-    unseal,
+    API_KEY, API_SECRET, ProjectInfo, callers, forebay_id, info, insert_token, rows::Sealed, set_credential,
+    uid, unseal,
 };
 use crate::{
     Acting, PasswordProof, PeopleError, ProjectError, ProjectRole, StoreError,
@@ -150,6 +150,8 @@ impl Acting<'_> {
             }
             set_credential(job, id, &uid, API_KEY, &api_key)?;
             set_credential(job, id, &uid, API_SECRET, &api_secret)?;
+            // Who uses the new ones, or still those before, is seen from now on.
+            callers::forget(job, id)?;
             let detail = format!("those before are taken for {}", grace.as_str());
             job.changed(Changed::Project, &id.to_string(), "project.secret_reset", &detail)?;
             let notice = Notice::SecretReset { project: (id, &project.name), grace: grace.as_str() };

@@ -5,6 +5,7 @@
 //! * Whatever is created or changed shows in `changes` and `audit`, and no credential shows in either.
 
 mod acts;
+pub(crate) mod callers;
 mod credentials;
 mod rows;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::{OrganisationRole, PersonId, ProjectRole};
 
 pub(crate) use acts::purge;
+pub use callers::CallerInfo;
 pub use credentials::{Credentials, Grace};
 use rows::create;
 pub(crate) use rows::{
@@ -24,7 +26,7 @@ pub(crate) use rows::{
 };
 
 /// A project to be created. What is left out is chosen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct NewProject {
     /// Its name, for people.
     pub name: String,
@@ -40,6 +42,12 @@ pub struct NewProject {
     pub id_merge: IdMerge,
     /// Whose it is to be; left out, the only organisation's there is.
     pub organisation: Option<u64>,
+}
+
+impl fmt::Debug for NewProject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewProject").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A project just created, with its key and secret.

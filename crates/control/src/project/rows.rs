@@ -207,6 +207,10 @@ pub(crate) fn update(job: &Job<'_>, old: &ProjectInfo, new: &ProjectInfo) -> Res
     if differences.is_empty() {
         return Ok(false);
     }
+    if old.client_address != new.client_address {
+        // It may keep less of addresses from now on.
+        super::callers::forget(job, old.id)?;
+    }
     job.execute(
         "UPDATE projects SET name = ?2, accepts_events = ?3, client_address = ?4, id_merge = ?5, \
          retention_days = ?6, allowed_origins = ?7, timezone = ?8 WHERE id = ?1",

@@ -3,13 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use forebay_control::{
-    AccountError, AccountProject, Acting, Control, Grace, NewAccount, NewProject, OrganisationRole,
-    PeopleError, PersonId, Poll, ProjectError, ProjectRole, Watch,
+    AccountError, AccountProject, Acting, CallerInfo, Control, Grace, NewAccount, NewProject, OrganisationRole,
+    PeopleError, PersonId, Poll, ProjectChange, ProjectError, ProjectRole, Watch,
 };
-use forebay_route::{Change, Credential, Ledger, LedgerLimits, Registry, UsedToken, Uses};
+use forebay_record::ProjectId;
+use forebay_route::{
+    Caller, Change, ClientAddress, Credential, Ledger, LedgerLimits, Registry, UsedToken, Uses,
+};
 
 use crate::common::{
-    NOW_MS, brought, clocked_store, enter_with_password, host_proof, organisation, proof, store,
+    NOW_MS, brought, clocked_store, enter, enter_with_password, host_proof, named, organisation, proof, store,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -193,7 +196,7 @@ fn each_token_of_several_has_its_own_count_and_last_use() {
     control.host().create_project(&brought(1, "old")).unwrap();
     control.host().add_token(1, "new").unwrap();
     let used = |token: &str, events, last_ms| UsedToken {
-        project: forebay_record::ProjectId::new(1).unwrap(),
+        project: ProjectId::new(1).unwrap(),
         token: token.as_bytes().into(),
         events,
         last_ms,
@@ -282,10 +285,7 @@ fn service_accounts_are_managed_within_ones_role() {
         "those of their project"
     );
     assert_eq!(names(control.acting(member), None), [""; 0]);
-    assert_eq!(
-        names(control.acting(project_admin), forebay_record::ProjectId::new(project)),
-        ["above", "both", "here"]
-    );
+    assert_eq!(names(control.acting(project_admin), ProjectId::new(project)), ["above", "both", "here"]);
     // What is above oneself, or reaches further, is not one's own to change.
     denied(control.acting(admin).rotate_service_account("above", Grace::None).map(|_| ()));
     denied(control.acting(admin).delete_service_account("above"));
@@ -371,4 +371,53 @@ fn an_account_is_had_by_its_name_as_it_is_among_all() {
     }
     let none = host.service_account("B").unwrap_err();
     assert!(matches!(none, PeopleError::Account(AccountError::NotFound { .. })), "{none}");
+}
+
+#[test]
+fn who_used_key_and_secret_in_the_last_thirty_days_is_told_bounded_and_forgotten_with_a_reset() {
+    let (_dir, control, clock) = clocked_store();
+    let project = control.host().create_project(&named("shop")).unwrap();
+    let id = ProjectId::new(project.id).unwrap();
+    let record = |is_secret: bool, user_agent: &str, from: Option<[u8; 4]>, count: u64| {
+        let caller = Caller::new(id, is_secret, user_agent.as_bytes(), from.map(Into::into));
+        let last_ms = clock.load(Ordering::Relaxed);
+        control.record_callers(&[(caller, Uses { count, last_ms })]).unwrap();
+    };
+    let shown = || -> Vec<String> {
+        let callers = control.host().callers(project.id).unwrap();
+        let line = |c: &CallerInfo| {
+            format!(
+                "{} {:?} {:?} {}",
+                if c.is_secret { "secret" } else { "key" },
+                c.user_agent,
+                c.address,
+                c.uses
+            )
+        };
+        callers.iter().map(line).collect()
+    };
+    record(true, "tap/1", Some([192, 0, 2, 7]), 3);
+    clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
+    record(true, "tap/1", Some([192, 0, 2, 7]), 4);
+    clock.fetch_add(1000, Ordering::Relaxed);
+    record(false, "", None, 1);
+    assert_eq!(shown(), ["key \"\" None 1", "secret \"tap/1\" Some(\"192.0.2.7\") 7"]);
+    // The first day falls out of the thirty.
+    clock.fetch_add(29 * 24 * 3_600_000, Ordering::Relaxed);
+    assert_eq!(shown(), ["key \"\" None 1", "secret \"tap/1\" Some(\"192.0.2.7\") 4"]);
+    // However many there are, a day tells fifty of them apart.
+    for n in 0..80_u8 {
+        record(true, &format!("many/{n}"), Some([198, 51, 100, n]), 1);
+    }
+    assert_eq!(shown().len(), 2 + 50 + 1);
+    assert!(shown().contains(&"secret \"\" None 30".to_owned()), "{:?}", shown());
+    // Who may not see them, and where they end.
+    let stranger = enter(&control, "stranger");
+    assert!(control.acting(stranger).callers(project.id).is_err());
+    control.host().reset_credentials(project.id, Grace::Day, &host_proof(&control)).unwrap();
+    assert_eq!(shown(), Vec::<String>::new());
+    record(true, "tap/1", Some([192, 0, 2, 7]), 1);
+    let masked = ProjectChange { client_address: Some(ClientAddress::Mask), ..ProjectChange::default() };
+    control.host().change_project(project.id, &masked).unwrap();
+    assert_eq!(shown(), Vec::<String>::new(), "no address is kept that the project would not keep");
 }

@@ -86,6 +86,7 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         include_str!("../../src/schema/10_service_accounts.sql"),
         include_str!("../../src/schema/11_outbox.sql"),
         include_str!("../../src/schema/12_phone.sql"),
+        include_str!("../../src/schema/13_callers.sql"),
     ];
     for version in 1..=migrations.len() {
         let (dir, control) = store();
@@ -134,7 +135,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     let error = Control::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("has version 99, this program knows versions up to 12"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows versions up to 13"), "{error}");
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }

@@ -8,7 +8,7 @@ use forebay_control::{Grace, NewProject, ProjectChange, RegistryDocument};
 use forebay_record::ProjectId;
 use forebay_route::{ClientAddress, IdMerge};
 use jiff::Timestamp;
-use show::{list, members, show, show_created, show_credentials, show_deleted};
+use show::{callers, list, members, show, show_created, show_credentials, show_deleted};
 use std::{
     fs::OpenOptions,
     io::{self, Read as _, Write as _},
@@ -71,6 +71,8 @@ pub(crate) enum Project {
         #[arg(long, value_name = "TIME", default_value = "0")]
         grace: Grace,
     },
+    /// What used a project's API key and secret in the last thirty days, the last one first
+    Callers(Which),
     /// Take none but a project's present API key and secret from now on
     EndGrace(Which),
     /// Delete a project: its tokens and credentials stop at once; for thirty days it can be had back
@@ -251,6 +253,7 @@ impl Project {
             Project::ResetSecret { which, grace } => {
                 show_credentials(common, &host.reset_credentials(which.id(), grace, &super::proof(&host)?)?)
             }
+            Project::Callers(which) => callers(common, &host.callers(which.id())?),
             Project::EndGrace(which) => show(common, &host.end_former_credentials(which.id())?),
             Project::Disable(which) => show(common, &host.disable_project(which.id())?),
             Project::Enable(which) => show(common, &host.enable_project(which.id())?),

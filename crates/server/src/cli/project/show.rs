@@ -1,7 +1,9 @@
 //! Projects as people and programs read them.
 
 use super::super::{Common, Done, out};
-use forebay_control::{CreatedProject, Credentials, DeletedProject, ProjectInfo, ProjectMember, ProjectRole};
+use forebay_control::{
+    CallerInfo, CreatedProject, Credentials, DeletedProject, ProjectInfo, ProjectMember, ProjectRole,
+};
 
 pub(super) fn show_created(common: &Common, created: &CreatedProject) -> Done {
     let mut out = common.out();
@@ -28,6 +30,28 @@ pub(super) fn show_credentials(common: &Common, shown: &Credentials) -> Done {
             out.line(&format!("until {} UTC those before are taken too", out::time(end)))?;
         }
     }
+    out.done()
+}
+
+pub(super) fn callers(common: &Common, callers: &[CallerInfo]) -> Done {
+    let mut out = common.out();
+    if out.json {
+        callers.iter().try_for_each(|caller| out.value(caller))?;
+        return out.done();
+    }
+    let rows: Vec<_> = callers
+        .iter()
+        .map(|caller| {
+            [
+                if caller.is_secret { "secret" } else { "key" }.to_owned(),
+                out::clipped(&caller.user_agent, 60),
+                caller.address.clone().unwrap_or_default(),
+                caller.uses.to_string(),
+                out::time(caller.last_ms),
+            ]
+        })
+        .collect();
+    out.table(["WITH", "USER AGENT", "FROM", "REQUESTS", "LAST (UTC)"], &rows)?;
     out.done()
 }
 
