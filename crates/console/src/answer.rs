@@ -21,6 +21,8 @@ use hyper::{
     },
 };
 
+use crate::stream::AuditFile;
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Everything is a file of this server; nothing is framed, and forms go nowhere else.
@@ -38,6 +40,7 @@ pub(crate) struct Answer {
     headers: HeaderMap,
     body: Bytes,
     export: Option<Export>,
+    audit: Option<AuditFile>,
 }
 
 /// Events that are the body of an answer: they are streamed, and not made where pages are.
@@ -71,7 +74,7 @@ impl Answer {
             HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
         );
         headers.insert(VARY, HeaderValue::from_static("Cookie, Authorization"));
-        Answer { status, headers, body: body.into(), export: None }
+        Answer { status, headers, body: body.into(), export: None, audit: None }
     }
 
     /// A page. One that cannot be rendered is a plain sentence, and told to the log.
@@ -106,6 +109,17 @@ impl Answer {
     pub(crate) fn and_export(mut self, export: Export) -> Answer {
         self.export = Some(export);
         self
+    }
+
+    /// With a part of the audit log in the place of its body.
+    pub(crate) fn and_audit(mut self, file: AuditFile) -> Answer {
+        self.audit = Some(file);
+        self
+    }
+
+    /// The part of the audit log that is its body, if it is.
+    pub(crate) fn take_audit(&mut self) -> Option<AuditFile> {
+        self.audit.take()
     }
 
     /// The events that are its body, if they are.

@@ -26,6 +26,7 @@ mod route;
 mod said;
 mod session;
 mod site;
+mod stream;
 mod table;
 
 mod visit;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use forebay_export::{ExportMount, NoFile};
-use forebay_http::{BodyError, Collector, Context, Mount, MountFuture, Place};
+use forebay_http::{Body, BodyError, Collector, Context, Mount, MountFuture, Place};
 use forebay_log::Store;
 use hyper::Request;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
@@ -19,6 +19,7 @@ use crate::{
     half::Halves,
     refusal::Refusal,
     site::{Asked, ConsoleConfig, Site},
+    stream::AuditStream,
 };
 
 /// Requests that are worked on at once; the next ones wait.
@@ -66,11 +67,13 @@ impl Console {
             is_admin: context.is_admin,
         };
         let (site, turns) = (Arc::clone(&self.site), Arc::clone(&self.turns));
+        let waiting = Arc::clone(&turns);
         let (collector, exporter) = (Arc::clone(&context.collector), self.export.clone());
         Box::pin(async move {
-            let Ok(Ok(turn)) = timeout(TURN_WAIT, turns.acquire_owned()).await else {
+            let Ok(Ok(turn)) = timeout(TURN_WAIT, waiting.acquire_owned()).await else {
                 return api::refused(&Refusal::Busy).and_retry_after(2).into_response();
             };
+            let shared = Arc::clone(&site);
             let answering = spawn_blocking(move || {
                 let answer = site.answer(&asked);
                 drop(turn);
@@ -80,6 +83,10 @@ impl Console {
                 tracing::error!(%panicked, "a request of the console failed");
                 api::refused(&Refusal::Failed(panicked.to_string()))
             });
+            if let Some(file) = answer.take_audit() {
+                let file = Body::stream(AuditStream::new(shared, turns, file));
+                return answer.into_response().map(|_| file);
+            }
             let Some(Export { actor, project, query }) = answer.take_export() else {
                 return answer.into_response();
             };

@@ -33,10 +33,15 @@ pub(crate) fn me(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             (project.id.to_string(), value)
         })
         .collect();
+    // Of a person: a service account sets nothing for itself.
+    let preferences = match visit.account {
+        Some(_) => None,
+        None => Some(visit.acting()?.preferences(visit.who_id())?),
+    };
     let scopes = visit.account.as_ref().and_then(|account| account.scopes.as_ref());
     Ok(ok(json!({
         "user_id": id, "user_email": email, "user_name": name, "organizations": organisations,
-        "projects": projects, "workspaces": {}, "scopes": scopes,
+        "projects": projects, "workspaces": {}, "scopes": scopes, "preferences": preferences,
     })))
 }
 

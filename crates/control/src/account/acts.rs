@@ -191,7 +191,8 @@ impl Acting<'_> {
             check_expiry(job, username, expires_at_ms)?;
             let sql = "UPDATE service_accounts SET expires_at_ms = ?2 WHERE id = ?1";
             job.execute(sql, params![account.id, expires_at_ms])?;
-            let detail = format!("expires {:?} -> {expires_at_ms:?}", account.expires_at_ms);
+            let [old, new] = [account.expires_at_ms, expires_at_ms].map(super::when_it_ends);
+            let detail = format!("expires {old} -> {new}");
             Ok(job.changed(Changed::ServiceAccount, username, "service_account.changed", &detail)?)
         })
     }

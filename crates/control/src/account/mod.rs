@@ -22,7 +22,7 @@ pub use scope::Scope;
 pub(crate) use scope::parted;
 
 /// A service account to be created. What is left out is chosen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct NewAccount {
     /// Its name; left out, one such as `machine.1a2b3c.forebay-service-account` is chosen.
     pub username: Option<String>,
@@ -38,6 +38,12 @@ pub struct NewAccount {
     pub organisation_role: OrganisationRole,
     /// What it is narrowed to; left out, it may what its roles let it.
     pub scopes: Option<Vec<Scope>>,
+}
+
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewAccount").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// A project that a service account may use, and what it is there.
@@ -157,10 +163,18 @@ pub(crate) fn insert(job: &Job<'_>, row: &Row<'_>, secret_sha256: &[u8; 32]) -> 
     let id = job.transaction.last_insert_rowid();
     grant(job, id, projects)?;
     let scopes = scopes.as_deref().unwrap_or("not narrowed");
-    let detail =
-        format!("{organisation_role}, projects {}, {scopes}, expires {expires_at_ms:?}", listed(projects));
+    let detail = format!(
+        "{organisation_role}, projects {}, {scopes}, expires {}",
+        listed(projects),
+        when_it_ends(expires_at_ms)
+    );
     job.changed(Changed::ServiceAccount, username, "service_account.created", &detail)?;
     Ok(())
+}
+
+/// When an account expires, as the audit tells it.
+pub(crate) fn when_it_ends(expires_at_ms: Option<u64>) -> String {
+    expires_at_ms.map_or("never".to_owned(), crate::error::moment)
 }
 
 /// Scopes as the store has them; `None`: not narrowed.

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use forebay_control::{
-    AccountError, AccountProject, Acting, CallerInfo, Control, Grace, NewAccount, NewProject, OrganisationRole,
-    PeopleError, PersonId, Poll, ProjectChange, ProjectError, ProjectRole, Watch,
+    AccountError, AccountProject, Acting, CallerInfo, Control, Grace, NewAccount, NewProject,
+    OrganisationRole, PeopleError, PersonId, Poll, ProjectChange, ProjectError, ProjectRole, Watch,
 };
 use forebay_record::ProjectId;
 use forebay_route::{
