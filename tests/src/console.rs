@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::Forebay;
 use crate::wire::{Answer, Request, exchange, percent};
+use crate::{Forebay, contract};
 
 /// A password for everybody in a test.
 pub const PASSWORD: &str = "correct horse battery";
@@ -81,7 +81,9 @@ impl Visitor {
     pub fn send(&mut self, request: Request) -> Answer {
         let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = if pairs.is_empty() { request } else { request.header("Cookie", &pairs.join("; ")) };
+        let (method, target) = (request.method().to_owned(), request.target().to_owned());
         let answer = exchange(self.addr, &request.close().bytes()).expect("an answer");
+        contract::check(self.addr, &method, &target, &answer);
         for set in answer.header_all("set-cookie") {
             let (pair, attributes) = set.split_once(';').unwrap_or((set, ""));
             let (name, value) = pair.split_once('=').expect("a cookie has a name");

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::cli::{self, Output};
 use crate::metrics::{Accounts, Metrics};
 use crate::wire::{Answer, PATIENCE, Request, exchange};
-use crate::{Json, eventually};
+use crate::{Json, contract, eventually};
 
 mod setup;
 
@@ -186,8 +186,10 @@ impl Forebay {
     /// If no answer comes back.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Answer {
-        exchange(self.addr, &request.bytes())
-            .unwrap_or_else(|e| panic!("no answer: {e}; stderr:\n{}", self.stderr()))
+        let answer = exchange(self.addr, &request.bytes())
+            .unwrap_or_else(|e| panic!("no answer: {e}; stderr:\n{}", self.stderr()));
+        contract::check(self.addr, request.method(), request.target(), &answer);
+        answer
     }
 
     /// Posts JSON to `/track`.

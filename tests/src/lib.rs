@@ -23,6 +23,7 @@
 pub mod balancer;
 pub mod cli;
 pub mod console;
+pub mod contract;
 pub mod delivered;
 pub mod disk;
 pub mod forebay;

@@ -32,6 +32,17 @@ pub fn python(script: &str, args: &[&str]) -> Json {
     finish(command).success().json()
 }
 
+/// Runs schemathesis, which sends what an OpenAPI description lets it and much that it does not.
+///
+/// # Panics
+/// With all that it said, if it found anything.
+#[track_caller]
+pub fn schemathesis(args: &[&str]) {
+    let mut command = Command::new(installed("python/bin/schemathesis"));
+    command.args(args);
+    finish(command).success();
+}
+
 /// Runs `tests/sdk/node/SCRIPT` with the arguments and returns what it printed.
 ///
 /// # Panics

@@ -33,6 +33,16 @@ impl Request {
         }
     }
 
+    /// Its method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path and query it is for.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// A GET.
     pub fn get(target: &str) -> Request {
         Request::new("GET", target)

@@ -106,7 +106,7 @@ fn every_route_is_there_for_those_whose_role_reaches_and_for_nobody_else() {
         let mut visitor = Visitor::signed_in(forebay.addr(), asker.email);
         let csrf = visitor.csrf();
         for route in ROUTES.iter().filter(|route| route.path != "/") {
-            if route.path == "/console/sign-out" {
+            if route.path.ends_with("/sign-out") {
                 // It works for everybody, and then nothing else would.
                 continue;
             }
@@ -155,7 +155,9 @@ fn calls() -> impl Iterator<Item = &'static Route> {
 /// Sends what a call is asked with, as a service account, without anything filled in.
 fn ask_as(forebay: &Forebay, route: &Route, path: &str, name: &str) -> u16 {
     let request = Request::new(route.verb.as_str(), path).basic(name, SECRET);
-    forebay.send(&if route.verb == Verb::Get { request } else { request.body("{}") }).status
+    // No call takes such a body: an owner needs no password, and would end what the others ask about.
+    let body = r#"{"there is no such field":1}"#;
+    forebay.send(&if route.verb == Verb::Get { request } else { request.body(body) }).status
 }
 
 fn until_known(forebay: &Forebay, name: &str) {
@@ -207,10 +209,10 @@ fn a_narrowed_service_account_is_told_what_it_is_and_calls_nothing_else() {
         ["--organisation", "1", "--organisation-role", "owner", "--scopes", "export,engage-read,import,gdpr"];
     make_account(&forebay, "narrowed", &more);
     until_known(&forebay, "narrowed");
-    for route in calls() {
+    for route in calls().filter(|route| route.needs != Needs::Nobody) {
         let path = path_of(route, project);
         let status = ask_as(&forebay, route, &path, "narrowed");
-        let want = if matches!(route.needs, Needs::Nobody | Needs::Somebody) { 200 } else { 403 };
+        let want = if route.path == "/api/app/me" && route.verb == Verb::Get { 200 } else { 403 };
         assert_eq!(status, want, "{} {path}", route.verb.as_str());
     }
 }

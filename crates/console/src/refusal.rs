@@ -203,6 +203,8 @@ impl From<PeopleError> for Refusal {
             PeopleError::TextsOff
             | PeopleError::CodeTooSoon { .. }
             | PeopleError::LastOwner { .. }
+            | PeopleError::OrganisationInUse { .. }
+            | PeopleError::InvitationGone
             | PeopleError::TwoFactorOn
             | PeopleError::TwoFactorOff => Refusal::Conflict(error.to_string()),
             PeopleError::Project(error) => error.into(),

@@ -3,7 +3,14 @@
 
 use forebay_control::{OrganisationRole, ProjectRole};
 
-use crate::{answer::Answer, refusal::Refusal, visit::Visit};
+use schemars::JsonSchema;
+
+use crate::{
+    answer::Answer,
+    api::schema::{self, Parameter, SchemaOf},
+    refusal::Refusal,
+    visit::Visit,
+};
 
 /// A method that some route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +85,60 @@ pub struct Route {
     pub face: Face,
     /// What it is for.
     pub about: &'static str,
+    /// The command that does the same, or shows it; `None`: it is what a browser does for itself.
+    pub command: Option<&'static str>,
+    /// The body that a call takes.
+    pub(crate) takes: Option<SchemaOf>,
+    /// What it tells.
+    pub(crate) tells: Option<SchemaOf>,
+    /// It makes something: the answer is 201.
+    pub(crate) makes: bool,
+    pub(crate) query: &'static [Parameter],
     pub(crate) handler: Handler,
 }
 
 impl Route {
+    pub(crate) const fn new(
+        verb: Verb,
+        path: &'static str,
+        needs: Needs,
+        face: Face,
+        about: &'static str,
+        handler: Handler,
+    ) -> Route {
+        let (command, takes, tells, makes) = (None, None, None, false);
+        Route { verb, path, needs, face, about, command, takes, tells, makes, query: &[], handler }
+    }
+
+    /// The command that does the same.
+    pub(crate) const fn by(self, command: &'static str) -> Route {
+        Route { command: Some(command), ..self }
+    }
+
+    /// With a document of this type as its body.
+    pub(crate) const fn takes<T: JsonSchema>(self) -> Route {
+        Route { takes: Some(schema::of::<T>), ..self }
+    }
+
+    /// With results of this type.
+    pub(crate) const fn tells<T: JsonSchema>(self) -> Route {
+        Route { tells: Some(schema::of::<T>), ..self }
+    }
+
+    /// With what it made as results, and the status of that.
+    pub(crate) const fn makes<T: JsonSchema>(self) -> Route {
+        Route { makes: true, ..self.tells::<T>() }
+    }
+
+    pub(crate) const fn asked_with(self, query: &'static [Parameter]) -> Route {
+        Route { query, ..self }
+    }
+
+    /// It answers with the description of all, which says what it is by itself.
+    pub(crate) fn describes_itself(&self) -> bool {
+        self.path == "/api/app/openapi.json"
+    }
+
     /// The parts that stand for something, if the path is this route's.
     pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<Vec<(&'static str, &'p str)>> {
         let mut parts = Vec::new();
@@ -118,11 +175,14 @@ pub(crate) enum Found<'p> {
     Nothing,
 }
 
-/// Looks a path and a method up; of routes that match, the first counts.
+/// Looks a path and a method up; of routes that match, those with the fewest names count, and of these the first.
 pub(crate) fn find<'p>(routes: &'static [Route], verb: Option<Verb>, path: &'p str) -> Found<'p> {
     let mut methods: Vec<&str> = Vec::new();
-    for route in routes {
-        let Some(parts) = route.matches(path) else { continue };
+    let mut matching: Vec<_> =
+        routes.iter().filter_map(|route| Some((route, route.matches(path)?))).collect();
+    let fewest = matching.iter().map(|(_, parts)| parts.len()).min();
+    matching.retain(|(_, parts)| Some(parts.len()) == fewest);
+    for (route, parts) in matching {
         if Some(route.verb) == verb {
             return Found::Route(route, parts);
         }
@@ -160,6 +220,13 @@ mod tests {
         check(None, "/console/sign-in", "GET, HEAD, POST");
         check(Some(Verb::Get), "/console/projects/7/nothing", "nothing");
         check(Some(Verb::Get), "/console/projects//keys", "nothing");
+        let base = "/api/app/organizations/1/service-accounts";
+        check(Some(Verb::Get), &format!("{base}/add-to-project"), "POST");
+        check(
+            Some(Verb::Delete),
+            &format!("{base}/7"),
+            "/api/app/organizations/{organisation}/service-accounts/{id} [(\"organisation\", \"1\"), (\"id\", \"7\")]",
+        );
     }
 
     #[test]

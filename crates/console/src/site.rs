@@ -125,6 +125,9 @@ impl Site {
             }
             if by_cookie {
                 self.check_form(visit)?;
+            } else if visit.account.is_none() && !session::is_same_origin(visit.headers, &visit.host) {
+                // Else another site could sign its visitors in, as somebody it chose.
+                return Err(Refusal::ForeignPage);
             }
         }
         access::check(visit)?;
@@ -178,15 +181,11 @@ impl Site {
 
     /// Refuses what no route is for.
     fn refuse_outside(&self, asked: &Asked, face: Face, refusal: &Refusal) -> Answer {
-        static OUTSIDE: Route = Route {
-            verb: Verb::Get,
-            path: "",
-            needs: Needs::Nobody,
-            face: Face::Page,
-            about: "What no route is for",
-            handler: |_| Err(Refusal::NotFound),
-        };
-        static OUTSIDE_CALL: Route = Route { face: Face::Call, ..OUTSIDE };
+        const fn outside(face: Face) -> Route {
+            Route::new(Verb::Get, "", Needs::Nobody, face, "What no route is for", |_| Err(Refusal::NotFound))
+        }
+        static OUTSIDE: Route = outside(Face::Page);
+        static OUTSIDE_CALL: Route = outside(Face::Call);
         let route = if face == Face::Call { &OUTSIDE_CALL } else { &OUTSIDE };
         let cookie = self.cookie(asked).ok();
         let value = cookie.as_ref().map(|cookie| cookie.value.clone()).unwrap_or_default();

@@ -42,6 +42,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) client: IpAddr,
     pub(crate) is_secure: bool,
+    /// It came where people sign in.
+    pub(crate) is_admin: bool,
     /// The host that the request names.
     pub(crate) host: String,
     /// Who asks, if they are known.
@@ -78,6 +80,7 @@ impl<'a> Visit<'a> {
             body: asked.body.as_deref().unwrap_or_default(),
             client: asked.client,
             is_secure: asked.is_secure,
+            is_admin: asked.is_admin,
             host: asked.host(),
             signed: None,
             account: None,
@@ -123,7 +126,19 @@ impl<'a> Visit<'a> {
 
     /// A number in the path.
     pub(crate) fn number(&self, name: &str) -> Result<u64, Refusal> {
-        self.part(name).parse().map_err(|_| Refusal::NotFound)
+        let part = self.part(name);
+        // A sign is no digit, and 007 no number of anything.
+        let is_plain = part.bytes().all(|byte| byte.is_ascii_digit()) && !part.starts_with('0');
+        part.parse().ok().filter(|_| is_plain).ok_or(Refusal::NotFound)
+    }
+
+    /// A number in the query, if it is given.
+    pub(crate) fn query_number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.query.given(name) else { return Ok(None) };
+        // As the store's numbers are, and the description says.
+        let number = text.parse().ok().filter(|number| (1..=i64::MAX.cast_unsigned()).contains(number));
+        let wrong = || Refusal::Invalid(format!("{name} is {text:?}: give a number from 1 on"));
+        number.map(Some).ok_or_else(wrong)
     }
 
     /// The project that the path names.

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub const FAILED_RECORDS_MAX: usize = 10;
 
 /// One fault of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct FailedRecord {
     /// The record, counted from 0 after the header; faults of the header itself have 0 too.
     pub index: u64,

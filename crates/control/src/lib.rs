@@ -55,7 +55,7 @@ pub use person::{
 };
 pub use project::{
     CallerInfo, CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange,
-    ProjectInfo, ProjectMember, ProjectView, TokenInfo,
+    ProjectInfo, ProjectMember, ProjectView, TokenInfo, TransferLosses,
 };
 pub use refusals::{StoredRefusal, StoredUnknownToken};
 pub use role::{NoRole, OrganisationRole, ProjectRole};

@@ -30,7 +30,7 @@ pub const LOOKUP_BYTES_MAX: u64 = 100 << 20;
 const SPARE_FILE_AGE: Duration = Duration::from_secs(3600);
 
 /// A file in place, durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LookupFile {
     /// The SHA-256 of its bytes, in hexadecimal: its name.
     pub sha256: String,
@@ -43,7 +43,7 @@ pub struct LookupFile {
 }
 
 /// A lookup table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LookupTable {
     /// Its UUID.
     pub id: String,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// An organisation as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Organisation {
     /// Its number.
     pub id: u64,
@@ -39,7 +39,7 @@ pub struct Organisation {
 }
 
 /// Somebody who belongs to an organisation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Member {
     /// The person's number.
     pub id: PersonId,
@@ -64,6 +64,10 @@ impl Acting<'_> {
             let mut organisations = Vec::new();
             for id in ids {
                 if let Some(role) = self.role_in(job, id)? {
+                    // What requires a second factor is listed to people: they are told so when they open it.
+                    if matches!(self.actor, Actor::Account(_)) {
+                        self.check_admitted(job, id)?;
+                    }
                     organisations.push(organisation(job, id, role)?);
                 }
             }

@@ -115,6 +115,16 @@ macro_rules! written_as_words {
             }
         }
 
+        impl schemars::JsonSchema for $role {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($role).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": <$role>::ALL.map(<$role>::as_str) })
+            }
+        }
+
         impl serde::Serialize for $role {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())

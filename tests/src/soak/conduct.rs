@@ -278,7 +278,7 @@ impl Stage<'_> {
         loop {
             let before = counted();
             let (floors, _) = bounds(self.world)?;
-            let gone =
+            let gone: u64 =
                 floors.iter().map(|(lane, floor)| floor - self.floors.get(lane).copied().unwrap_or(0)).sum();
             // A segment may go between the two looks, and is counted after it went.
             match counted() {

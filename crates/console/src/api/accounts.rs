@@ -1,26 +1,51 @@
-//! The service-accounts API, as Mixpanel's clients know it.
+//! The service-accounts API, as Mixpanel's clients know it, and what it lacks: changing an account and its secret.
 
 use forebay_control::{Account, AccountProject, NewAccount, OrganisationRole, ProjectRole, Scope};
 use forebay_record::ProjectId;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::Answer,
-    api::{created, document, done, ok},
+    api::{created, document, done, keys::Follow, moment, ok},
     refusal::Refusal,
     visit::Visit,
     when,
 };
 
-fn shown(visit: &Visit<'_>, account: &Account) -> Value {
-    json!({
-        "id": account.id, "username": account.username,
-        "last_used": account.last_used_ms.map(when::rfc3339), "expires": account.expires_at_ms.map(when::rfc3339),
-        "creator": visit.site.name_of(&account.created_by), "created": when::rfc3339(account.created_at_ms),
-        "user": account.id, "projects": account.projects, "organization_role": account.organisation_role,
-        "scopes": account.scopes,
-    })
+/// A service account as Mixpanel's clients know it, and what Forebay's have besides.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServiceAccount")]
+pub(crate) struct Shown {
+    id: u64,
+    username: String,
+    last_used: Option<String>,
+    expires: Option<String>,
+    creator: String,
+    created: String,
+    user: u64,
+    projects: Vec<AccountProject>,
+    /// What it is in its organisation.
+    organization_role: OrganisationRole,
+    /// What it is narrowed to; null: it may what its roles let it.
+    scopes: Option<Vec<Scope>>,
+}
+
+impl Shown {
+    fn of(visit: &Visit<'_>, account: &Account) -> Shown {
+        Shown {
+            id: account.id,
+            username: account.username.clone(),
+            last_used: account.last_used_ms.map(when::rfc3339),
+            expires: account.expires_at_ms.map(when::rfc3339),
+            creator: visit.site.name_of(&account.created_by),
+            created: when::rfc3339(account.created_at_ms),
+            user: account.id,
+            projects: account.projects.clone(),
+            organization_role: account.organisation_role,
+            scopes: account.scopes.clone(),
+        }
+    }
 }
 
 /// Those of the organisation that the caller may know of.
@@ -32,8 +57,7 @@ fn known(visit: &Visit<'_>) -> Result<Vec<Account>, Refusal> {
 
 /// Lists them.
 pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let accounts = known(visit)?;
-    Ok(ok(accounts.iter().map(|account| shown(visit, account)).collect()))
+    Ok(ok(&known(visit)?.iter().map(|account| Shown::of(visit, account)).collect::<Vec<_>>()))
 }
 
 /// One by its number.
@@ -41,77 +65,143 @@ fn by_id(visit: &Visit<'_>, id: u64) -> Result<Account, Refusal> {
     known(visit)?.into_iter().find(|account| account.id == id).ok_or(Refusal::NotFound)
 }
 
-/// Shows one.
-pub(crate) fn show(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let account = by_id(visit, visit.number("id")?)?;
-    Ok(ok(shown(visit, &account)))
+/// The one that the path names.
+fn named(visit: &Visit<'_>) -> Result<Account, Refusal> {
+    by_id(visit, visit.number("id")?)
 }
 
-#[derive(Deserialize)]
-struct GivenProject {
+/// Shows one.
+pub(crate) fn show(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    Ok(ok(&Shown::of(visit, &named(visit)?)))
+}
+
+/// A project, and what a service account is to be there.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct GivenProject {
     id: u64,
-    role: Option<String>,
+    /// Left out: the role said for all, or else consumer.
+    role: Option<ProjectRole>,
 }
 
 impl GivenProject {
-    fn read(&self, otherwise: Option<&str>) -> Result<AccountProject, Refusal> {
-        let role = self.role.as_deref().or(otherwise).unwrap_or("consumer");
-        let role =
-            role.parse().map_err(|error: forebay_control::NoRole| Refusal::Invalid(error.to_string()))?;
-        Ok(AccountProject { id: self.id, role })
+    fn read(&self, otherwise: Option<ProjectRole>) -> AccountProject {
+        AccountProject { id: self.id, role: self.role.or(otherwise).unwrap_or(ProjectRole::Consumer) }
     }
 }
 
-#[derive(Deserialize)]
-struct Create {
+/// A service account to be made.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewServiceAccount")]
+pub(crate) struct Create {
     username: String,
-    role: Option<String>,
+    /// What it is to be in the projects that name no role.
+    role: Option<ProjectRole>,
+    /// When it stops working, such as 2030-01-31T00:00:00Z; left out: never.
     expires: Option<String>,
     #[serde(default)]
     projects: Vec<GivenProject>,
     /// What it is to be in the organisation.
     #[serde(default)]
     organization_role: OrganisationRole,
-    /// What it is narrowed to.
+    /// What it is to be narrowed to.
     scopes: Option<Vec<Scope>>,
+}
+
+/// A service account just made: the only time its secret is told.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreatedServiceAccount")]
+pub(crate) struct Made {
+    /// The secret.
+    token: String,
+    #[serde(flatten)]
+    account: Shown,
 }
 
 /// Makes one. Its secret is in the answer, this once.
 pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let asked: Create = document(visit)?;
-    let expires_at_ms = match &asked.expires {
-        None => None,
-        Some(text) => Some(when::parse_rfc3339(text).ok_or_else(|| {
-            Refusal::Invalid(format!("expires is {text:?}: give a time such as 2030-01-31T00:00:00Z"))
-        })?),
-    };
-    let projects =
-        asked.projects.iter().map(|one| one.read(asked.role.as_deref())).collect::<Result<_, _>>()?;
     let new = NewAccount {
         username: Some(asked.username),
         secret: None,
-        projects,
-        expires_at_ms,
+        projects: asked.projects.iter().map(|one| one.read(asked.role)).collect(),
+        expires_at_ms: asked.expires.as_deref().map(|at| moment("expires", at)).transpose()?,
         organisation: Some(visit.organisation()?.id),
         organisation_role: asked.organization_role,
         scopes: asked.scopes,
     };
     let made = visit.acting()?.create_service_account(&new)?;
     let account = known(visit)?.into_iter().find(|one| one.username == made.username);
-    let mut results = account.map_or_else(|| json!({}), |account| shown(visit, &account));
-    results["token"] = made.secret.into();
-    Ok(created(results))
+    let account = account.ok_or(Refusal::NotFound)?;
+    Ok(created(&Made { token: made.secret, account: Shown::of(visit, &account) }))
 }
 
 /// Deletes one: it stops working everywhere at once.
 pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let account = by_id(visit, visit.number("id")?)?;
-    visit.acting()?.delete_service_account(&account.username)?;
+    visit.acting()?.delete_service_account(&named(visit)?.username)?;
     Ok(done())
 }
 
-#[derive(Deserialize)]
-struct Add {
+/// What is to change of a service account; what is left out stays.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ServiceAccountChange")]
+pub(crate) struct Change {
+    /// When it stops working; null: never.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>")]
+    expires: Option<Option<String>>,
+    organization_role: Option<OrganisationRole>,
+    /// What it is narrowed to; null: it may what its roles let it, again.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<Vec<Scope>>")]
+    scopes: Option<Option<Vec<Scope>>>,
+}
+
+/// Tells what is null from what is left out.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// Changes it, one thing after the other.
+pub(crate) fn change(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let asked: Change = document(visit)?;
+    let (acting, account) = (visit.acting()?, named(visit)?);
+    if let Some(expires) = asked.expires {
+        let at_ms = expires.as_deref().map(|at| moment("expires", at)).transpose()?;
+        acting.set_account_expiry(&account.username, at_ms)?;
+    }
+    if let Some(role) = asked.organization_role {
+        acting.set_account_role(&account.username, role)?;
+    }
+    if let Some(scopes) = asked.scopes {
+        acting.set_account_scopes(&account.username, scopes.as_deref())?;
+    }
+    show(visit)
+}
+
+/// How a secret is to be replaced.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RotateRequest")]
+pub(crate) struct Rotate {
+    /// How long the one before is taken too.
+    #[serde(default)]
+    grace: Follow,
+}
+
+/// Gives one another secret, which is in the answer, this once.
+pub(crate) fn rotate(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let asked: Rotate = document(visit)?;
+    let made = visit.acting()?.rotate_service_account(&named(visit)?.username, asked.grace.into())?;
+    Ok(ok(&Made { token: made.secret, account: Shown::of(visit, &named(visit)?) }))
+}
+
+/// Which service accounts are to use which projects.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "AddToProject")]
+pub(crate) struct Add {
     projects: Vec<GivenProject>,
     service_account_ids: Vec<u64>,
 }
@@ -123,20 +213,24 @@ pub(crate) fn add_to_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     for &id in &asked.service_account_ids {
         let account = by_id(visit, id)?;
         for project in &asked.projects {
-            acting.add_account_to_project(&account.username, project.read(None)?)?;
+            acting.add_account_to_project(&account.username, project.read(None))?;
         }
     }
     Ok(done())
 }
 
-#[derive(Deserialize)]
-struct RemoveOf {
+/// A project, and the service accounts that are to use it no longer.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RemovedFromProject")]
+pub(crate) struct RemoveOf {
     id: u64,
     service_account_ids: Vec<u64>,
 }
 
-#[derive(Deserialize)]
-struct Remove {
+/// Which service accounts are to use which projects no longer.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RemoveFromProject")]
+pub(crate) struct Remove {
     projects: Vec<RemoveOf>,
 }
 
@@ -153,20 +247,35 @@ pub(crate) fn remove_from_project(visit: &Visit<'_>) -> Result<Answer, Refusal> 
     Ok(done())
 }
 
+/// A service account that may use a project, and what it is there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServiceAccountOfProject")]
+pub(crate) struct InProject {
+    #[serde(flatten)]
+    account: Shown,
+    role: Option<ProjectRole>,
+    /// 0 is an owner's.
+    role_order: Option<usize>,
+    target_type: &'static str,
+    email: String,
+    #[serde(rename = "hasSensitiveAccess")]
+    has_sensitive_access: bool,
+}
+
 /// Those that may use a project, with their role there.
 pub(crate) fn of_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?.id;
     let accounts = visit.acting()?.list_service_accounts(ProjectId::new(project))?;
     let results = accounts.iter().map(|account| {
         let role = account.projects.iter().find(|one| one.id == project).map(|one| one.role);
-        let mut value = shown(visit, account);
-        value["role"] = json!(role);
-        value["role_order"] =
-            json!(role.map(|role| ProjectRole::ALL.iter().rev().position(|one| *one == role)));
-        value["target_type"] = "individual".into();
-        value["email"] = account.username.clone().into();
-        value["hasSensitiveAccess"] = true.into();
-        value
+        InProject {
+            account: Shown::of(visit, account),
+            role,
+            role_order: role.and_then(|role| ProjectRole::ALL.iter().rev().position(|one| *one == role)),
+            target_type: "individual",
+            email: account.username.clone(),
+            has_sensitive_access: true,
+        }
     });
-    Ok(ok(results.collect()))
+    Ok(ok(&results.collect::<Vec<_>>()))
 }

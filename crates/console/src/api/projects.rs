@@ -1,22 +1,34 @@
-//! Calls about projects.
+//! Calls about projects: which there are, their settings, their end.
 
-use forebay_control::{NewProject, ProjectRole, StatsFilter};
-use forebay_record::ProjectId;
-use forebay_route::Owner;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use forebay_control::{NewProject, ProjectChange, ProjectRole};
+use forebay_route::{ClientAddress, IdMerge};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::Answer,
-    api::{document, ok},
+    api::{Password, document, done, ok, proof},
     refusal::Refusal,
     visit::Visit,
-    when,
 };
 
-const DAY_MS: u64 = 24 * 3_600_000;
+/// A project as old screens and tools ask for it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMetadata")]
+pub(crate) struct Metadata {
+    id: u64,
+    name: String,
+    /// Where senders reach this server.
+    domain: String,
+    timezone_name: String,
+    token: String,
+    /// Told to a service account that is an owner of the project.
+    api_key: Option<String>,
+    /// The same.
+    secret: Option<String>,
+}
 
-/// `/settings/project/{id}/metadata`: as old screens and tools ask for it.
+/// `/settings/project/{id}/metadata`.
 ///
 /// Key and secret are told to a service account that is an owner, which is audited: it shows its own secret with each
 /// request, and could reset these. A person's session is no such proof: they give their password, by another call.
@@ -24,54 +36,60 @@ pub(crate) fn metadata(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?;
     let is_owner = visit.project_role()? == ProjectRole::Owner;
     let told = match &visit.account {
-        Some(_) if is_owner => {
-            let acting = visit.acting()?;
-            Some(acting.reveal_credentials(project.id, &acting.prove_password("")?)?)
-        }
+        Some(_) if is_owner => Some(visit.acting()?.reveal_credentials(project.id, &proof(visit, None)?)?),
         _ => None,
     };
     let (api_key, secret) = told.map(|told| (told.api_key, told.api_secret)).unzip();
-    Ok(ok(json!({
-        "id": project.id, "name": project.name, "domain": visit.senders_url(),
-        "timezone_name": project.timezone, "token": project.token, "api_key": api_key, "secret": secret,
-    })))
+    Ok(ok(&Metadata {
+        id: project.id,
+        name: project.name.clone(),
+        domain: visit.senders_url(),
+        timezone_name: project.timezone.clone(),
+        token: project.token.clone(),
+        api_key,
+        secret,
+    }))
+}
+
+/// Those one may see.
+pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    Ok(ok(&visit.acting()?.projects()?))
+}
+
+/// Those of an organisation.
+pub(crate) fn of_organisation(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let organisation = visit.organisation()?.id;
+    let mut projects = visit.acting()?.projects()?;
+    projects.retain(|view| view.project.organisation == organisation);
+    Ok(ok(&projects))
 }
 
 /// A project: no secret in it.
 pub(crate) fn show(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let project = visit.project()?;
-    Ok(ok(json!({
-        "id": project.id, "name": project.name, "organization_id": project.organisation,
-        "timezone": project.timezone, "token": project.token, "accepts_events": project.accepts_events,
-        "retention_days": project.retention_days, "created": when::rfc3339(project.created_at_ms),
-        "role": visit.project_role()?,
-    })))
+    Ok(ok(&visit.acting()?.project(visit.project()?.id)?))
 }
 
-/// What became of its events in the last day.
-pub(crate) fn stats(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let owner = ProjectId::new(visit.project()?.id).map(Owner::Project).ok_or(Refusal::NotFound)?;
-    let from_ms = visit.now_ms().saturating_sub(DAY_MS);
-    let filter = StatsFilter { owners: vec![owner], from_ms: Some(from_ms), ..StatsFilter::default() };
-    let counts = visit.control().stats(&filter)?.totals;
-    let rejected: Map<String, Value> = counts
-        .rejected
-        .iter()
-        .map(|(reason, events)| (reason.as_str().to_owned(), (*events).into()))
-        .collect();
-    Ok(ok(json!({
-        "from": when::rfc3339(from_ms), "received": counts.received, "stored": counts.stored,
-        "stored_bytes": counts.stored_bytes, "rejected": rejected, "dropped": counts.dropped_total(),
-    })))
-}
-
-#[derive(Deserialize)]
-struct Create {
+/// A project to be made. Other fields that Mixpanel's clients send are not looked at.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewProject")]
+pub(crate) struct Create {
     project_name: String,
+    /// Its token, where one is brought along.
     token: Option<String>,
 }
 
-/// Makes one. Its secret is in the answer, this once.
+/// A project just made: the only time its secret is told unasked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreatedProject")]
+pub(crate) struct Created {
+    id: u64,
+    name: String,
+    token: String,
+    api_key: String,
+    secret: String,
+}
+
+/// Makes one.
 pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let asked: Create = document(visit)?;
     let new = NewProject {
@@ -81,7 +99,116 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         ..NewProject::default()
     };
     let made = visit.acting()?.create_project(&new)?;
-    Ok(ok(json!({
-        "id": made.id, "name": made.name, "token": made.token, "api_key": made.api_key, "secret": made.api_secret,
-    })))
+    let (id, name, token, api_key, secret) = (made.id, made.name, made.token, made.api_key, made.api_secret);
+    Ok(ok(&Created { id, name, token, api_key, secret }))
+}
+
+/// What is kept of senders' addresses.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ClientAddress")]
+enum Address {
+    Drop,
+    Mask,
+    Keep,
+}
+
+/// How identities are resolved.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "IdMerge")]
+enum Merge {
+    Original,
+    Simplified,
+}
+
+/// What is to change of a project; what is left out stays.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ProjectChange")]
+pub(crate) struct Change {
+    name: Option<String>,
+    accepts_events: Option<bool>,
+    client_address: Option<Address>,
+    /// The origins that browsers may send from; none: any.
+    allowed_origins: Option<Vec<String>>,
+    /// By its IANA name.
+    timezone: Option<String>,
+    id_merge: Option<Merge>,
+    /// Events are kept for so many days, at most 36500; 0: as long as the store keeps them. An owner's to change.
+    #[schemars(range(max = 36500))]
+    retention_days: Option<u32>,
+}
+
+const RETENTION_DAYS_MAX: u32 = 36_500;
+
+/// Changes settings.
+pub(crate) fn change(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let asked: Change = document(visit)?;
+    if asked.retention_days.is_some_and(|days| days > RETENTION_DAYS_MAX) {
+        return Err(Refusal::Invalid(format!("retention_days is at most {RETENTION_DAYS_MAX}")));
+    }
+    let change = ProjectChange {
+        name: asked.name,
+        accepts_events: asked.accepts_events,
+        client_address: asked.client_address.map(|address| match address {
+            Address::Drop => ClientAddress::Drop,
+            Address::Mask => ClientAddress::Mask,
+            Address::Keep => ClientAddress::Keep,
+        }),
+        allowed_origins: asked.allowed_origins,
+        timezone: asked.timezone,
+        id_merge: asked.id_merge.map(|merge| match merge {
+            Merge::Original => IdMerge::Original,
+            Merge::Simplified => IdMerge::Simplified,
+        }),
+        retention_days: asked.retention_days.map(|days| (days > 0).then_some(days)),
+    };
+    Ok(ok(&visit.acting()?.change_project(visit.project()?.id, &change)?))
+}
+
+/// Deletes it; for thirty days it can be had back.
+pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let asked: Password = document(visit)?;
+    let proof = proof(visit, asked.password.as_deref())?;
+    Ok(ok(&visit.acting()?.delete_project(visit.project()?.id, &proof)?))
+}
+
+/// Those that can be had back.
+pub(crate) fn deleted(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    Ok(ok(&visit.acting()?.deleted_projects(visit.organisation()?.id)?))
+}
+
+/// Takes one back.
+pub(crate) fn undelete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let id = visit.number("deleted")?;
+    let here = visit.acting()?.deleted_projects(visit.organisation()?.id)?;
+    if !here.iter().any(|project| project.id == id) {
+        return Err(Refusal::NotFound);
+    }
+    Ok(ok(&visit.acting()?.undelete_project(id)?))
+}
+
+/// Where a project is to go.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TransferRequest")]
+pub(crate) struct Transfer {
+    /// The number of the other organisation.
+    organization_id: u64,
+    /// The password of the person who asks; a service account leaves it out.
+    password: Option<String>,
+}
+
+/// What a transfer would drop.
+pub(crate) fn transfer_losses(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    Ok(ok(&visit.acting()?.transfer_losses(visit.project()?.id)?))
+}
+
+/// Hands it to another organisation.
+pub(crate) fn transfer(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let asked: Transfer = document(visit)?;
+    let proof = proof(visit, asked.password.as_deref())?;
+    visit.acting()?.transfer_project(visit.project()?.id, asked.organization_id, &proof)?;
+    Ok(done())
 }

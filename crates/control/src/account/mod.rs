@@ -47,7 +47,9 @@ impl fmt::Debug for NewAccount {
 }
 
 /// A project that a service account may use, and what it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct AccountProject {
     /// The project's number.
     pub id: u64,
@@ -63,7 +65,7 @@ impl From<u64> for AccountProject {
 }
 
 /// A service account just created, or its secret just replaced: the only time it is shown.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct CreatedAccount {
     /// Its name.
     pub username: String,
@@ -90,7 +92,7 @@ impl fmt::Debug for CreatedAccount {
 }
 
 /// A service account as it is shown: no secret in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Account {
     /// Its number.
     pub id: u64,

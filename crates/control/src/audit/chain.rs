@@ -101,7 +101,7 @@ pub(crate) fn prune(job: &Job<'_>, before_ms: u64) -> Result<(), StoreError> {
 }
 
 /// What a check of the audit came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct AuditReport {
     /// How many entries there are.
     pub entries: u64,
@@ -118,7 +118,7 @@ pub struct AuditReport {
 }
 
 /// A place where the audit does not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct AuditDamage {
     /// The number of the entry.
     pub id: u64,

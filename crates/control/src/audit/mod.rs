@@ -21,7 +21,7 @@ use crate::{
 const PAGE_MAX: usize = 1000;
 
 /// A row of the audit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct AuditEntry {
     /// Its number: later ones have greater ones.
     pub id: u64,
@@ -63,7 +63,7 @@ pub struct AuditFilter {
 }
 
 /// Some entries, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct AuditPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,

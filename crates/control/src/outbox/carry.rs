@@ -40,7 +40,7 @@ pub enum Sending {
 }
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageState {
     /// It waits for its next try.
@@ -70,7 +70,7 @@ impl fmt::Display for MessageState {
 }
 
 /// A message as it is shown: never what it says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct MessageInfo {
     /// Its number.
     pub id: u64,

@@ -35,7 +35,7 @@ const DONE_MAX: i64 = 1000;
 const KEEP_MS: u64 = 30 * 24 * HOUR_MS;
 
 /// By which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// Mail.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// An attempt to sign in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SignInRecord {
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
@@ -31,7 +31,7 @@ pub struct SignInRecord {
 }
 
 /// Everything that is held about a person. No secret is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct PersonalData {
     /// When it was put together, in milliseconds since the epoch.
     pub as_of_ms: u64,
@@ -58,7 +58,7 @@ pub struct PersonalData {
 }
 
 /// How much an erasure takes, or would.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Erasure {
     /// Attempts to sign in: deleted.
     pub sign_ins: usize,

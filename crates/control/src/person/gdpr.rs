@@ -21,7 +21,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 const DAYS_MAX: u64 = 365;
 
 /// A person's GDPR token as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct GdprTokenInfo {
     /// When it was made, in milliseconds since the epoch.
     pub created_at_ms: u64,
@@ -34,7 +34,7 @@ pub struct GdprTokenInfo {
 }
 
 /// A GDPR token just made: the only time it is told.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct GdprToken {
     /// What is shown with each request, as a bearer token.
     pub token: String,

@@ -44,7 +44,7 @@ pub struct NewInvitation {
 }
 
 /// An invitation as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Invitation {
     /// Its number.
     pub id: u64,
@@ -71,7 +71,7 @@ pub struct Invitation {
 }
 
 /// An invitation just made: the only time its code is told.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Invited {
     /// The invitation.
     #[serde(flatten)]
@@ -87,7 +87,7 @@ impl fmt::Debug for Invited {
 }
 
 /// An invitation as whoever holds the code sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct OpenInvitation {
     /// The invitation.
     #[serde(flatten)]

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What goes with a person, and what stays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Losses {
     /// The organisations they leave.
     pub organisations: Vec<OrganisationLoss>,
@@ -26,7 +26,7 @@ pub struct Losses {
 }
 
 /// An organisation that a person leaves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct OrganisationLoss {
     /// Its number.
     pub id: u64,
@@ -41,7 +41,7 @@ pub struct OrganisationLoss {
 }
 
 /// What becomes of an organisation that a person leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It goes on without them.
@@ -56,7 +56,7 @@ pub enum Outcome {
 }
 
 /// A project that a person loses access to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ProjectLoss {
     /// Its number.
     pub id: u64,

@@ -61,7 +61,7 @@ pub struct NewPerson {
 }
 
 /// A person as they are shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Person {
     /// Their number.
     pub id: PersonId,
@@ -82,7 +82,7 @@ pub struct Person {
 }
 
 /// An organisation that a person belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Membership {
     /// Its number.
     pub id: u64,
@@ -93,7 +93,7 @@ pub struct Membership {
 }
 
 /// A project that a person was given a role in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ProjectMembership {
     /// Its number.
     pub id: u64,

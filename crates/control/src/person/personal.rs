@@ -20,7 +20,7 @@ const USAGE_MAX: i64 = 1000;
 const PAGE_CHARS_MAX: usize = 255;
 
 /// What a person set for themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Preferences {
     /// Where notices go besides their own address.
     pub notice_email: Option<String>,
@@ -181,7 +181,7 @@ pub(super) fn preferences(job: &Job<'_>, id: PersonId) -> Result<Preferences, Pe
 }
 
 /// A page that a person opened, while they had that noted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Usage {
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
@@ -190,7 +190,7 @@ pub struct Usage {
 }
 
 /// How a person set a view, while they had that remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ViewSetting {
     /// Of what.
     pub name: String,

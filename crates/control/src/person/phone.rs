@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Where a code was sent, or why none was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct CodeSent {
     /// The phone, by its last digits.
     pub to: String,

@@ -19,7 +19,7 @@ const SESSIONS_MAX: i64 = 100;
 const USER_AGENT_CHARS_MAX: usize = 255;
 
 /// A session as it is shown to its person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Session {
     /// Its number.
     pub id: u64,

@@ -19,7 +19,7 @@ use crate::{
 const OPEN_MS: u64 = 24 * 3_600_000;
 
 /// A set-up code: the only time it is told.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SetupCode {
     /// What whoever sets up shows.
     pub code: String,

@@ -34,7 +34,7 @@ const SECRET_BYTES: usize = 20;
 const ISSUER: &str = "Forebay";
 
 /// Where a code comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An authenticator.
@@ -44,7 +44,7 @@ pub enum Kind {
 }
 
 /// A person's second factor as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TwoFactor {
     /// What it is, or would be once it is proven.
     pub kind: Option<Kind>,
@@ -57,7 +57,7 @@ pub struct TwoFactor {
 }
 
 /// What is entered into an authenticator: the only time it is shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Enrolment {
     /// The shared secret, in base 32, for typing.
     pub secret: String,

@@ -207,61 +207,18 @@ impl Acting<'_> {
         })
     }
 
-    /// Hands a project to another organisation: its owner's, who is an admin there. Its events, tokens and credentials
-    /// go along; people's roles in it, and service accounts, do not.
-    ///
-    /// # Errors
-    /// [`PeopleError`].
-    pub fn transfer_project(
-        &self,
-        id: u64,
-        to: u64,
-        proof: &PasswordProof,
-    ) -> Result<ProjectInfo, PeopleError> {
-        self.check_proof(proof)?;
-        self.change(|job| {
-            let (from, _) = self.require_project(job, id, ProjectRole::Owner)?;
-            self.require(job, to, OrganisationRole::Admin)?;
-            if from == to {
-                return Ok(info(job, id)?);
-            }
-            let people = job.execute("DELETE FROM project_members WHERE project_id = ?1", [id])?;
-            let names = job.rows(
-                "SELECT a.username FROM service_accounts a JOIN service_account_projects p \
-                 ON p.service_account_id = a.id WHERE p.project_id = ?1",
-                [id],
-                |row| row.get::<_, String>(0),
-            )?;
-            job.execute("DELETE FROM service_account_projects WHERE project_id = ?1", [id])?;
-            for name in &names {
-                job.changed(
-                    Changed::ServiceAccount,
-                    name,
-                    "service_account.removed_from_project",
-                    &id.to_string(),
-                )?;
-            }
-            job.execute("DELETE FROM invitations WHERE project_id = ?1", [id])?;
-            job.execute("UPDATE projects SET organisation_id = ?2 WHERE id = ?1", [id, to])?;
-            let detail = format!(
-                "organisation {from} -> {to}; roles dropped: {people}, service accounts: {}",
-                names.len()
-            );
-            job.changed(Changed::Project, &id.to_string(), "project.transferred", &detail)?;
-            lapse_gdpr_tokens(job)?;
-            Ok(info(job, id)?)
-        })
-    }
-
     /// Who has a role in a project, by address: what they were given there, and what their role in the organisation
     /// implies.
     ///
     /// # Errors
     /// [`PeopleError::ProjectNotFound`].
     pub fn project_members(&self, id: u64) -> Result<Vec<ProjectMember>, PeopleError> {
-        self.read(|job| {
-            let (organisation, _) = self.require_project(job, id, ProjectRole::Consumer)?;
-            let rows = job.rows(
+        self.read(|job| self.members_of(job, id))
+    }
+
+    pub(super) fn members_of(&self, job: &Job<'_>, id: u64) -> Result<Vec<ProjectMember>, PeopleError> {
+        let (organisation, _) = self.require_project(job, id, ProjectRole::Consumer)?;
+        let rows = job.rows(
                 "SELECT p.id, p.email, p.name, m.role, g.role FROM organisation_members m \
                  JOIN people p ON p.id = m.person_id \
                  LEFT JOIN project_members g ON g.person_id = p.id AND g.project_id = ?2 \
@@ -272,15 +229,14 @@ impl Acting<'_> {
                     Ok((PersonId(row.get(0)?), row.get(1)?, row.get(2)?, words))
                 },
             )?;
-            let mut members = Vec::with_capacity(rows.len());
-            for (id, email, name, (in_organisation, in_project)) in rows {
-                let organisation_role: OrganisationRole = role(job, &in_organisation)?;
-                let given: Option<ProjectRole> = in_project.map(|word| role(job, &word)).transpose()?;
-                let Some(role) = given.max(organisation_role.implies()) else { continue };
-                members.push(ProjectMember { id, email, name, role, given, organisation_role });
-            }
-            Ok(members)
-        })
+        let mut members = Vec::with_capacity(rows.len());
+        for (id, email, name, (in_organisation, in_project)) in rows {
+            let organisation_role: OrganisationRole = role(job, &in_organisation)?;
+            let given: Option<ProjectRole> = in_project.map(|word| role(job, &word)).transpose()?;
+            let Some(role) = given.max(organisation_role.implies()) else { continue };
+            members.push(ProjectMember { id, email, name, role, given, organisation_role });
+        }
+        Ok(members)
     }
 }
 

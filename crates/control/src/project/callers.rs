@@ -16,7 +16,7 @@ const DAYS: u64 = 30;
 const A_DAY_MAX: u64 = 50;
 
 /// Somebody who used a project's API key or secret in the last thirty days.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct CallerInfo {
     /// Whether it was the secret; else the key.
     pub is_secret: bool,

@@ -80,7 +80,7 @@ impl FromStr for Grace {
 }
 
 /// A project's API key and secret in plain.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Credentials {
     /// The project's number.
     pub id: u64,

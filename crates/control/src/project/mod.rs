@@ -7,6 +7,7 @@
 mod acts;
 pub(crate) mod callers;
 mod credentials;
+mod hand_on;
 mod rows;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::{OrganisationRole, PersonId, ProjectRole};
 pub(crate) use acts::purge;
 pub use callers::CallerInfo;
 pub use credentials::{Credentials, Grace};
+pub use hand_on::TransferLosses;
 use rows::create;
 pub(crate) use rows::{
     API_KEY, API_SECRET, first_organisation, forebay_id, info, infos, insert, insert_token, new_uid,
@@ -51,7 +53,7 @@ impl fmt::Debug for NewProject {
 }
 
 /// A project just created, with its key and secret.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct CreatedProject {
     /// Its number.
     pub id: u64,
@@ -94,7 +96,7 @@ pub struct ProjectChange {
 }
 
 /// A token of a project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TokenInfo {
     /// The token.
     pub token: String,
@@ -111,7 +113,7 @@ pub struct TokenInfo {
 }
 
 /// An API key or secret that was replaced and is, or was, taken a while longer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct FormerInfo {
     /// `api_key` or `api_secret`.
     pub kind: String,
@@ -126,7 +128,7 @@ pub struct FormerInfo {
 }
 
 /// A project, and what the actor is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ProjectView {
     /// The project.
     #[serde(flatten)]
@@ -136,7 +138,7 @@ pub struct ProjectView {
 }
 
 /// A project that was deleted and can be had back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct DeletedProject {
     /// Its number.
     pub id: u64,
@@ -151,7 +153,7 @@ pub struct DeletedProject {
 }
 
 /// Somebody with a role in a project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ProjectMember {
     /// The person's number.
     pub id: PersonId,
@@ -168,7 +170,7 @@ pub struct ProjectMember {
 }
 
 /// A project as it is shown: no secret in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ProjectInfo {
     /// Its number.
     pub id: u64,

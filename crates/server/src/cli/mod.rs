@@ -9,6 +9,7 @@ mod audit;
 mod bench;
 mod bench_http;
 mod cat;
+mod dry_run;
 mod export;
 mod gdpr_token;
 mod health;

@@ -1,6 +1,6 @@
 //! `forebay organisation` and `forebay owner`: who belongs to an organisation, as what, and how they come in.
 
-use super::{Common, Done, Failure, out};
+use super::{Common, Done, Failure, dry_run, out};
 use clap::Subcommand;
 use forebay_control::{
     Acting, Invitation, Invited, NewInvitation, Organisation as Shown, OrganisationRole, PeopleError,
@@ -39,6 +39,9 @@ pub(crate) enum Organisation {
     Delete {
         /// Its number
         id: u64,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Require a second factor of everybody who does something in an organisation
     RequireTwoFactor {
@@ -87,6 +90,9 @@ pub(crate) enum Organisation {
         id: u64,
         /// The person's e-mail address
         email: String,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -164,7 +170,8 @@ impl Organisation {
             }
             Organisation::Show { id } => show(&mut out, &host.organisation(id)?)?,
             Organisation::Rename { id, name } => show(&mut out, &host.rename_organisation(id, &name)?)?,
-            Organisation::Delete { id } => {
+            Organisation::Delete { id, dry_run: true } => dry_run::delete_organisation(common, &host, id)?,
+            Organisation::Delete { id, dry_run: false } => {
                 host.delete_organisation(id, &super::proof(&host)?)?;
                 if out.json {
                     out.value(&json!({ "deleted": id }))?;
@@ -199,7 +206,10 @@ impl Organisation {
                     out.line(&format!("revoked invitation {invitation}"))?;
                 }
             }
-            Organisation::Remove { id, email } => {
+            Organisation::Remove { id, email, dry_run: true } => {
+                dry_run::remove_member(common, &host, id, &email)?;
+            }
+            Organisation::Remove { id, email, dry_run: false } => {
                 let whom = person(&host, &email)?;
                 host.remove_member(id, whom)?;
                 show(&mut out, &host.organisation(id)?)?;

@@ -1,6 +1,6 @@
 //! `forebay service-account`: machines that may read and import.
 
-use super::{Common, Done, out};
+use super::{Common, Done, dry_run, out};
 use clap::Subcommand;
 use forebay_control::{
     Account, AccountProject, CreatedAccount, Grace, NewAccount, NoRole, OrganisationRole, Scope,
@@ -70,6 +70,9 @@ pub(crate) enum ServiceAccount {
     Delete {
         /// The account's name
         username: String,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -170,7 +173,10 @@ impl ServiceAccount {
                 let control = common.existing_control()?;
                 show(&mut out, &control.host().list_service_accounts(project)?)?;
             }
-            ServiceAccount::Delete { username } => {
+            ServiceAccount::Delete { username, dry_run: true } => {
+                dry_run::delete_account(common, &common.existing_control()?.host(), &username)?;
+            }
+            ServiceAccount::Delete { username, dry_run: false } => {
                 common.existing_control()?.host().delete_service_account(&username)?;
                 if out.json {
                     out.value(&json!({ "deleted": username }))?;

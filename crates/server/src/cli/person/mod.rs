@@ -32,6 +32,11 @@ pub(crate) enum Person {
         #[command(flatten)]
         password: Password,
     },
+    /// List where a person is signed in
+    Sessions {
+        /// Their e-mail address
+        email: String,
+    },
     /// End all of a person's sessions
     SignOut {
         /// Their e-mail address
@@ -181,6 +186,7 @@ impl Person {
                 let text = format!("{} signs in by password alone", person.email);
                 tell(&mut out, &json!({ "id": person.id, "two_factor": false }), &text)?;
             }
+            Person::Sessions { email } => return personal::sessions(common, &email),
             Person::Preferences(preferences) => return preferences.run(common),
             Person::Data { email } => return personal::data(common, &email),
             Person::EraseData { email, dry_run } => return personal::erase(common, &email, dry_run),

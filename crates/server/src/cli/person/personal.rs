@@ -77,6 +77,27 @@ impl Preferences {
     }
 }
 
+/// Lists where a person is signed in.
+pub(super) fn sessions(common: &Common, email: &str) -> Done {
+    let mut out = common.out();
+    let control = common.existing_control()?;
+    let host = control.host();
+    let sessions = host.sessions(host.person_of_email(email)?.id)?;
+    if out.json {
+        sessions.iter().try_for_each(|session| out.value(session))?;
+        return out.done();
+    }
+    let time = super::super::out::time;
+    let rows: Vec<_> = sessions
+        .into_iter()
+        .map(|session| {
+            [time(session.created_at_ms), time(session.last_seen_ms), session.address, session.user_agent]
+        })
+        .collect();
+    out.table(["SINCE (UTC)", "SEEN (UTC)", "FROM", "WITH"], &rows)?;
+    out.done()
+}
+
 /// Prints everything held about a person: always as JSON.
 pub(super) fn data(common: &Common, email: &str) -> Done {
     let mut out = common.out();

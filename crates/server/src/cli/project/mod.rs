@@ -2,7 +2,7 @@
 
 mod show;
 
-use super::{Common, Done, Failure};
+use super::{Common, Done, Failure, dry_run};
 use clap::{Subcommand, ValueEnum};
 use forebay_control::{Grace, NewProject, ProjectChange, RegistryDocument};
 use forebay_record::ProjectId;
@@ -60,6 +60,9 @@ pub(crate) enum Project {
         which: Which,
         /// The token
         token: String,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show a project's API key and secret
     RevealSecret(Which),
@@ -76,7 +79,13 @@ pub(crate) enum Project {
     /// Take none but a project's present API key and secret from now on
     EndGrace(Which),
     /// Delete a project: its tokens and credentials stop at once; for thirty days it can be had back
-    Delete(Which),
+    Delete {
+        #[command(flatten)]
+        which: Which,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the deleted projects of an organisation that can be had back
     Deleted {
         /// The organisation's number
@@ -90,6 +99,15 @@ pub(crate) enum Project {
         which: Which,
         /// The other organisation's number
         organisation: u64,
+        /// Only say what would go, and what stays
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the tokens under which events arrive that belong to no project, those seen most first
+    Unclaimed {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
     },
     /// List who has a role in a project
     Members(Which),
@@ -246,7 +264,12 @@ impl Project {
                 };
                 show(common, &host.retire_token(which.id(), &token, at_ms)?)
             }
-            Project::RemoveToken { which, token } => show(common, &host.remove_token(which.id(), &token)?),
+            Project::RemoveToken { which, token, dry_run: true } => {
+                dry_run::remove_token(common, &host, which.id(), &token)
+            }
+            Project::RemoveToken { which, token, dry_run: false } => {
+                show(common, &host.remove_token(which.id(), &token)?)
+            }
             Project::RevealSecret(which) => {
                 show_credentials(common, &host.reveal_credentials(which.id(), &super::proof(&host)?)?)
             }
@@ -257,12 +280,17 @@ impl Project {
             Project::EndGrace(which) => show(common, &host.end_former_credentials(which.id())?),
             Project::Disable(which) => show(common, &host.disable_project(which.id())?),
             Project::Enable(which) => show(common, &host.enable_project(which.id())?),
-            Project::Delete(which) => {
+            Project::Delete { which, dry_run: true } => dry_run::delete_project(common, &host, which.id()),
+            Project::Delete { which, dry_run: false } => {
                 show_deleted(common, &[host.delete_project(which.id(), &super::proof(&host)?)?])
             }
             Project::Deleted { organisation } => show_deleted(common, &host.deleted_projects(organisation)?),
             Project::Undelete(which) => show(common, &host.undelete_project(which.id())?),
-            Project::Transfer { which, organisation } => {
+            Project::Transfer { which, organisation, dry_run: true } => {
+                dry_run::transfer_project(common, &host, which.id(), organisation)
+            }
+            Project::Unclaimed { limit } => show::unclaimed(common, &control.unknown_tokens(limit)?),
+            Project::Transfer { which, organisation, dry_run: false } => {
                 let proof = super::proof(&host)?;
                 show(common, &host.transfer_project(which.id(), organisation, &proof)?)
             }

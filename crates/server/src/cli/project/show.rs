@@ -3,7 +3,9 @@
 use super::super::{Common, Done, out};
 use forebay_control::{
     CallerInfo, CreatedProject, Credentials, DeletedProject, ProjectInfo, ProjectMember, ProjectRole,
+    StoredUnknownToken,
 };
+use serde_json::json;
 
 pub(super) fn show_created(common: &Common, created: &CreatedProject) -> Done {
     let mut out = common.out();
@@ -173,5 +175,29 @@ pub(super) fn members(common: &Common, members: &[ProjectMember]) -> Done {
         })
         .collect();
     out.table(["ROLE", "E-MAIL", "NAME", "GIVEN HERE", "IN THE ORGANISATION"], &rows)?;
+    out.done()
+}
+
+/// Tokens that belong to no project.
+pub(super) fn unclaimed(common: &Common, tokens: &[StoredUnknownToken]) -> Done {
+    let mut out = common.out();
+    let text = |token: &StoredUnknownToken| String::from_utf8_lossy(&token.token).into_owned();
+    if out.json {
+        for token in tokens {
+            out.value(&json!({
+                "token": text(token), "events": token.events, "first_seen_ms": token.first_seen_ms,
+                "last_seen_ms": token.last_seen_ms,
+            }))?;
+        }
+        return out.done();
+    }
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            let (first, last) = (out::time(token.first_seen_ms), out::time(token.last_seen_ms));
+            [out::clipped(&text(token), 64), token.events.to_string(), first, last]
+        })
+        .collect();
+    out.table(["TOKEN", "EVENTS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"], &rows)?;
     out.done()
 }
