@@ -34,6 +34,15 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await button(ada, 'Add token').click();
   await expect(ada, 'a token', 'an-old-token-of-ours');
   await look(ada, 'keys');
+  await ada.getByRole('link', { name: 'Retire token an-old-token-of-ours' }).click();
+  await ada.fill('#at', '2040-01-31T18:00');
+  await look(ada, 'token-retire');
+  await button(ada, 'Retire').click();
+  await expect(ada, 'a token retired', 'ends 2040-01-31 18:00 UTC');
+  await ada.getByRole('link', { name: 'Retire token an-old-token-of-ours' }).click();
+  await look(ada, 'token-retired');
+  await button(ada, 'Take the retirement back').click();
+  await expect(ada, 'a retirement taken back', 'retirement was taken back');
   await ada.getByRole('link', { name: 'Remove token an-old-token-of-ours' }).click();
   await look(ada, 'confirm-remove-token');
   await confirmed(ada, 'an-old-token-of-ours', 'Remove token');
@@ -51,6 +60,8 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   if (!(await ada.locator('button.sure').isDisabled())) complaints.push('the button does not wait for the name');
   await confirmed(ada, 'default', 'Reset');
   const fresh = await ada.textContent('#secret');
+  const [kept] = await Promise.all([ada.waitForEvent('download'), button(ada, 'Download').click()]);
+  if (require('fs').readFileSync(await kept.path(), 'utf8') !== `${fresh}\n`) complaints.push('the file is not the secret');
   await look(ada, 'key-and-secret-new');
   await new Promise((resolve) => setTimeout(resolve, 1000));
   for (const secret of [old, fresh]) {
@@ -75,6 +86,14 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   if (known !== 200) complaints.push(`the service account is not known: ${known}`);
   await ada.goto(`${project}/accounts`);
   await look(ada, 'accounts');
+  await ada.getByText('nothing: all its role allows').click();
+  await ada.getByLabel('import for nightly-export').check();
+  await button(ada, 'Save what nightly-export is narrowed to').click();
+  await expect(ada, 'narrowed', 'was changed, at once');
+  await look(ada, 'accounts-narrowed');
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const narrowed = await asked(machine, `/api/2.0/export?${dates}&project_id=${project.split('/').pop()}`);
+  if (narrowed !== 401) complaints.push(`an account narrowed to importing exports: ${narrowed}`);
   await button(ada, 'Rotate').click();
   await expect(ada, 'rotated', 'The old one is taken until');
   await ada.goto(`${project}/accounts/nightly-export/delete`);
@@ -99,6 +118,7 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await ada.fill('#timezone', 'Europe/Vienna');
   await button(ada, 'Save').click();
   await expect(ada, 'settings', 'Web shop');
+  await expect(ada, 'times in the zone of the project, with UTC', ' UTC)');
   await ada.fill('#timezone', 'Mars/Olympus');
   await button(ada, 'Save').click();
   await look(ada, 'settings-wrong');
@@ -124,7 +144,8 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await button(ada, 'Create project').click();
   await look(ada, 'project-created');
   await ada.getByRole('link', { name: 'To the project' }).click();
-  await ada.goto(`${ada.url()}/settings/delete`);
+  const mobile = ada.url();
+  await ada.goto(`${mobile}/settings/delete`);
   await look(ada, 'confirm-delete-project');
   await confirmed(ada, 'Mobile app', 'Delete project');
   await expect(ada, 'a project deleted', 'can be had back');
@@ -132,6 +153,19 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await look(ada, 'organisation-deleted');
   await button(ada, 'Take back').click();
   await expect(ada, 'a project had back', 'The project is back');
+  // Handed to another organisation, and back: what stays behind is listed first.
+  await ada.goto('/console/organisations');
+  await ada.fill('#name', 'Second house');
+  await button(ada, 'Create organisation').click();
+  await expect(ada, 'another organisation', 'Second house');
+  await ada.goto(`${mobile}/settings/transfer`);
+  await expect(ada, 'what a transfer drops', 'loses access');
+  await look(ada, 'confirm-transfer');
+  await confirmed(ada, 'Mobile app', 'Transfer project');
+  await expect(ada, 'transferred', 'The project was transferred');
+  await ada.goto(`${mobile}/settings/transfer`);
+  await confirmed(ada, 'Mobile app', 'Transfer project');
+  await expect(ada, 'transferred back', 'The project was transferred');
   await ada.goto('/console/projects');
   await look(ada, 'projects-two');
   await ada.goto(`${organisation}/audit`);

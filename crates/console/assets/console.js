@@ -1,4 +1,4 @@
-// What helps where scripts run; every page works without. Copying, pages that keep themselves fresh, and buttons that
+// What helps where scripts run; every page works without. Copying, saving, pages that keep themselves fresh, and buttons that
 // wait for the right word.
 "use strict";
 
@@ -16,6 +16,21 @@ for (const button of document.querySelectorAll("[data-copies]")) {
       button.textContent = "Select it and copy";
     }
     setTimeout(() => { button.textContent = label; }, 2000);
+  });
+}
+
+// A button that saves what stands in another element as a file.
+for (const button of document.querySelectorAll("[data-downloads]")) {
+  const source = document.getElementById(button.dataset.downloads);
+  if (!source) continue;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const lines = source.children.length ? [...source.children].map((child) => child.textContent) : [source.textContent];
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.map((line) => line.trim() + "\n").join("")], { type: "text/plain" }));
+    link.download = button.dataset.name;
+    link.click();
+    URL.revokeObjectURL(link.href);
   });
 }
 

@@ -28,6 +28,7 @@ mod session;
 mod site;
 mod stream;
 mod table;
+mod times;
 
 mod visit;
 mod when;

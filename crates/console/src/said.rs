@@ -14,6 +14,13 @@ const SAID: &[(&str, &str)] = &[
         "project-deleted",
         "The project was deleted. For thirty days it can be had back, on the page of its organisation.",
     ),
+    (
+        "project-transferred",
+        "The project was transferred. Roles given in it and service accounts stayed behind.",
+    ),
+    ("token-retires", "The token sends until the time you gave. It stays the project's."),
+    ("token-stays", "The token's retirement was taken back. It goes on sending."),
+    ("account-narrowed", "What the service account may do was changed, at once."),
     ("project-back", "The project is back."),
     ("saved", "Saved."),
     ("code-sent", "A code is on its way."),

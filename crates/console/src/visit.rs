@@ -16,6 +16,7 @@ use crate::{
     route::{Handler, Route},
     session,
     site::Site,
+    times::Times,
 };
 
 /// Somebody who signed in.
@@ -144,6 +145,11 @@ impl<'a> Visit<'a> {
     /// The project that the path names.
     pub(crate) fn project(&self) -> Result<&ProjectInfo, Refusal> {
         self.project.as_ref().map(|(info, _)| info).ok_or(Refusal::NotFound)
+    }
+
+    /// How times are shown: in the zone of the project that the path names, else in UTC.
+    pub(crate) fn times(&self) -> Times {
+        Times::in_zone(self.project.as_ref().map_or("UTC", |(info, _)| &info.timezone))
     }
 
     /// What the person is there.

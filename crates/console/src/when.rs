@@ -1,4 +1,5 @@
-//! Times and amounts as people read them: always UTC, which is what the log and the export are in.
+//! Times and amounts as people read them: UTC, which is what the log and the export are in; a project's own pages show
+//! its zone beside it, see [`times`](crate::times).
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 

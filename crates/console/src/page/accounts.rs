@@ -1,7 +1,7 @@
 //! A project's service accounts: machines that read and import, each with a role and a secret of its own.
 
 use askama::Template;
-use forebay_control::{Account, AccountProject, CreatedAccount, NewAccount, ProjectRole};
+use forebay_control::{Account, AccountProject, CreatedAccount, NewAccount, NoRole, ProjectRole, Scope};
 use forebay_record::ProjectId;
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     page::{
         confirm::{self, Act},
         keys::grace_of,
+        paging::{Paging, cut},
     },
     refusal::Refusal,
     visit::{Visit, encoded},
@@ -28,6 +29,9 @@ struct Row {
     used: String,
     by: String,
     former: Option<String>,
+    /// What it is narrowed to, and each scope with whether it is one of them.
+    narrowed: Option<String>,
+    scopes: Vec<(&'static str, bool)>,
 }
 
 #[derive(Template)]
@@ -36,7 +40,9 @@ struct AccountsPage<'a> {
     frame: Frame,
     base: String,
     rows: Vec<Row>,
+    paging: Paging,
     roles: Vec<&'static str>,
+    scopes: [&'static str; 4],
     username: &'a str,
 }
 
@@ -44,7 +50,8 @@ struct AccountsPage<'a> {
 pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?.id;
     let own = visit.project_role()?;
-    let accounts = visit.acting()?.list_service_accounts(ProjectId::new(project))?;
+    let (accounts, paging) = cut(visit, visit.acting()?.list_service_accounts(ProjectId::new(project))?);
+    let times = visit.times();
     let row = |account: Account| {
         let role =
             account.projects.iter().find(|one| one.id == project).map_or("none", |one| one.role.as_str());
@@ -52,10 +59,19 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             encoded: encoded(&account.username),
             role,
             others: account.projects.len().saturating_sub(1),
-            expires: when::minute_or(account.expires_at_ms, "never"),
-            used: when::minute_or(account.last_used_ms, "never"),
+            expires: times.minute_or(account.expires_at_ms, "never"),
+            used: times.minute_or(account.last_used_ms, "never"),
             by: visit.site.name_of(&account.created_by),
-            former: account.former_ends_at_ms.filter(|&end| end > visit.now_ms()).map(when::minute),
+            former: account
+                .former_ends_at_ms
+                .filter(|&end| end > visit.now_ms())
+                .map(|end| times.minute(end)),
+            narrowed: account.scopes.as_ref().map(|scopes| words(scopes)),
+            scopes: Scope::ALL
+                .map(|scope| {
+                    (scope.as_str(), account.scopes.as_ref().is_some_and(|all| all.contains(&scope)))
+                })
+                .to_vec(),
             username: account.username,
         }
     };
@@ -63,6 +79,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         frame: visit.frame("Service accounts", Place::Project("accounts")),
         base: here(visit)?,
         rows: accounts.into_iter().map(row).collect(),
+        paging,
+        scopes: Scope::ALL.map(Scope::as_str),
         roles: ProjectRole::ALL.into_iter().filter(|role| *role <= own).map(ProjectRole::as_str).collect(),
         username: visit.form.text("username"),
     };
@@ -88,7 +106,7 @@ fn show(visit: &Visit<'_>, title: &str, created: CreatedAccount) -> Result<Answe
     let page = SecretPage {
         frame: visit.frame(title, Place::Project("accounts")),
         curl: format!("curl -u '{}:SECRET' {}/api/app/me", created.username, visit.senders_url()),
-        former_end: created.former_ends_at_ms.map(when::minute),
+        former_end: created.former_ends_at_ms.map(|end_ms| visit.times().minute(end_ms)),
         back: here(visit)?,
         username: created.username,
         secret: created.secret,
@@ -107,6 +125,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             projects: vec![AccountProject { id: project.id, role }],
             expires_at_ms: days.map(|days| visit.now_ms() + days * DAY_MS),
             organisation: Some(project.organisation),
+            scopes: scopes_of(visit)?,
             ..NewAccount::default()
         };
         Ok(visit.acting()?.create_service_account(&new)?)
@@ -117,9 +136,32 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
+fn words(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The scopes that were ticked; none: it is not narrowed.
+fn scopes_of(visit: &Visit<'_>) -> Result<Option<Vec<Scope>>, Refusal> {
+    let ticked = visit.form.iter().filter(|(name, _)| *name == "scope").map(|(_, word)| word.parse());
+    let scopes = ticked.collect::<Result<Vec<Scope>, NoRole>>();
+    let scopes = scopes.map_err(|error| Refusal::Invalid(error.to_string()))?;
+    Ok((!scopes.is_empty()).then_some(scopes))
+}
+
+/// Narrows one, or no longer.
+pub(crate) fn narrow(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let narrowed = scopes_of(visit).and_then(|scopes| {
+        Ok(visit.acting()?.set_account_scopes(&account(visit)?.username, scopes.as_deref())?)
+    });
+    match narrowed {
+        Ok(_) => Ok(visit.done(&here(visit)?, "account-narrowed")),
+        Err(refusal) => visit.again(refusal, page),
+    }
+}
+
 /// A project's role, as a form has it.
 pub(crate) fn role_of(word: &str) -> Result<ProjectRole, Refusal> {
-    word.parse().map_err(|error: forebay_control::NoRole| Refusal::Invalid(error.to_string()))
+    word.parse().map_err(|error: NoRole| Refusal::Invalid(error.to_string()))
 }
 
 /// The account that the path names, if it may use this project.
@@ -159,7 +201,7 @@ pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let account = account(visit)?;
     let here = here(visit)?;
-    let used = when::used(account.uses, "request", account.last_used_ms);
+    let used = visit.times().used(account.uses, "request", account.last_used_ms);
     Ok(Act {
         title: "Delete a service account".to_owned(),
         affected: vec![

@@ -54,22 +54,22 @@ struct KeysPage<'a> {
 
 /// All of them.
 pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let project = visit.project()?;
+    let (project, times) = (visit.project()?, visit.times());
     let stay = project.tokens.iter().filter(|token| token.ends_at_ms.is_none()).count();
     let tokens = project.tokens.iter().map(|token| TokenRow {
         since: when::day(token.created_at_ms),
         by: visit.site.name_of(&token.created_by),
-        used: when::minute_or(token.last_used_ms, "never"),
+        used: times.minute_or(token.last_used_ms, "never"),
         events: when::count(token.events),
-        ends: token.ends_at_ms.map(when::minute),
+        ends: token.ends_at_ms.map(|end_ms| times.minute(end_ms)),
         can_go: token.ends_at_ms.is_some() || stay > 1,
         encoded: encoded(&token.token),
         token: token.token.clone(),
     });
     let former = project.former_credentials.iter().map(|former| FormerRow {
         kind: if former.kind == "api_key" { "former API key" } else { "former API secret" },
-        ends: when::minute(former.ends_at_ms),
-        used: when::minute_or(former.last_used_ms, "never since"),
+        ends: times.minute(former.ends_at_ms),
+        used: times.minute_or(former.last_used_ms, "never since"),
         uses: when::count(former.uses),
     });
     let page = KeysPage {
@@ -77,8 +77,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         base: here(project),
         tokens: tokens.collect(),
         is_owner: visit.project_role()? >= ProjectRole::Owner,
-        key_used: when::minute_or(project.api_key_last_used_ms, "never"),
-        secret_used: when::minute_or(project.api_secret_last_used_ms, "never"),
+        key_used: times.minute_or(project.api_key_last_used_ms, "never"),
+        secret_used: times.minute_or(project.api_secret_last_used_ms, "never"),
         secret_uses: when::of(project.api_secret_uses, "request"),
         former: former.collect(),
         token: visit.form.text("token"),
@@ -137,7 +137,7 @@ fn remove_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
         title: "Remove a token".to_owned(),
         affected: vec![format!(
             "Every app that sends under it: {}.",
-            when::used(found.events, "event", found.last_used_ms)
+            visit.times().used(found.events, "event", found.last_used_ms)
         )],
         happens: vec![
             "Events sent under it no longer belong to this project. They are kept unclaimed for a while.".to_owned(),
@@ -188,7 +188,7 @@ struct CredentialsPage {
 fn show(visit: &Visit<'_>, title: &str, credentials: Credentials) -> Result<Answer, Refusal> {
     let page = CredentialsPage {
         frame: visit.frame(title, Place::Project("keys")),
-        former_end: credentials.former_end_at_ms.map(when::minute),
+        former_end: credentials.former_end_at_ms.map(|end_ms| visit.times().minute(end_ms)),
         back: here(visit.project()?),
         credentials,
     };
@@ -232,8 +232,8 @@ pub(crate) fn reset(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 
 fn reset_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let project = visit.project()?;
-    let secret = when::used(project.api_secret_uses, "request", project.api_secret_last_used_ms);
-    let key = when::used(project.api_key_uses, "request", project.api_key_last_used_ms);
+    let secret = visit.times().used(project.api_secret_uses, "request", project.api_secret_last_used_ms);
+    let key = visit.times().used(project.api_key_uses, "request", project.api_key_last_used_ms);
     let mut affected = vec![
         format!("Whoever reads with the secret: {secret}."),
         format!("Whoever imports with the key: {key}."),

@@ -1,7 +1,7 @@
 //! One's own settings: profile, password, sessions, deleting the account.
 
 use askama::Template;
-use forebay_control::{HandOver, OrganisationRole, Person, PersonChange, PersonId};
+use forebay_control::{HandOver, OrganisationRole, Outcome, Person, PersonChange, PersonId};
 
 use crate::{
     answer::Answer,
@@ -9,8 +9,9 @@ use crate::{
     page::{
         confirm::{self, Act, Choice, PASSWORD},
         joining::repeated,
+        paging::{Paging, cut},
     },
-    refusal::Refusal,
+    refusal::{Refusal, a},
     session::Cookie,
     visit::Visit,
     when,
@@ -122,12 +123,13 @@ struct SessionRow {
 struct SessionsPage {
     frame: Frame,
     sessions: Vec<SessionRow>,
+    paging: Paging,
 }
 
 /// Where one is signed in.
 pub(crate) fn sessions(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let signed = visit.who()?;
-    let sessions = visit.acting()?.sessions(signed.person.id)?;
+    let (sessions, paging) = cut(visit, visit.acting()?.sessions(signed.person.id)?);
     let rows = sessions.into_iter().map(|session| SessionRow {
         since: when::minute(session.created_at_ms),
         seen: when::minute(session.last_seen_ms),
@@ -135,8 +137,11 @@ pub(crate) fn sessions(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         address: session.address,
         user_agent: session.user_agent,
     });
-    let page =
-        SessionsPage { frame: visit.frame("Sessions", Place::Me("sessions")), sessions: rows.collect() };
+    let page = SessionsPage {
+        frame: visit.frame("Sessions", Place::Me("sessions")),
+        sessions: rows.collect(),
+        paging,
+    };
     Ok(visit.page(&page))
 }
 
@@ -169,6 +174,9 @@ pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
+/// So many projects are named; of the others it is said how many there are.
+const PROJECTS_NAMED: usize = 20;
+
 fn hand_overs(visit: &Visit<'_>) -> Vec<HandOver> {
     let fields = visit.form.iter().filter_map(|(name, value)| {
         let organisation = name.strip_prefix("owner-")?.parse().ok()?;
@@ -179,29 +187,51 @@ fn hand_overs(visit: &Visit<'_>) -> Vec<HandOver> {
 
 fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
     let person = &visit.who()?.person;
+    let losses = visit.acting()?.losses(person.id)?;
     let mut affected = Vec::new();
     let mut choices = Vec::new();
-    for organisation in visit.acting()?.organisations()? {
-        let others: Vec<_> = organisation.members.iter().filter(|member| member.id != person.id).collect();
-        let has_other_owner = others.iter().any(|member| member.role == OrganisationRole::Owner);
-        let goes_on = match others.len() {
-            0 => "nobody else belongs to it".to_owned(),
-            1 => "one other person keeps access".to_owned(),
-            more => format!("{more} other people keep access"),
+    for organisation in &losses.organisations {
+        let goes_on = match (organisation.outcome, organisation.others.len()) {
+            (Outcome::Goes, _) => "it goes with you: nobody and nothing else is in it".to_owned(),
+            (Outcome::NeedsMember, _) => {
+                "you are alone in it, and it has projects or service accounts: invite somebody first, or delete those"
+                    .to_owned()
+            }
+            (_, 1) => "one other person keeps access".to_owned(),
+            (_, more) => format!("{more} other people keep access"),
         };
-        let projects = when::of(organisation.projects, "project");
-        affected.push(format!("{}, with {projects}: you lose access; {goes_on}.", organisation.name));
-        if organisation.role == OrganisationRole::Owner && !has_other_owner && !others.is_empty() {
+        affected.push(format!(
+            "{}, as {}: you lose access; {goes_on}.",
+            organisation.name,
+            a(organisation.role.as_str())
+        ));
+        if organisation.outcome == Outcome::NeedsOwner {
             choices.push(Choice {
                 name: format!("owner-{}", organisation.id),
                 label: format!("Next owner of {}", organisation.name),
                 hint: "You are its only owner. The hand-over happens together with the deletion.".to_owned(),
-                options: others
+                options: organisation
+                    .others
                     .iter()
                     .map(|member| (member.id.to_string(), format!("{} ({})", member.name, member.email)))
                     .collect(),
             });
         }
+    }
+    for project in losses.projects.iter().take(PROJECTS_NAMED) {
+        let others = match project.others {
+            0 => "nobody else sees it".to_owned(),
+            1 => "one other person sees it".to_owned(),
+            more => format!("{more} other people see it"),
+        };
+        affected.push(format!(
+            "Project {}, as {}: it stays, with its events; {others}.",
+            project.name,
+            a(project.role.as_str())
+        ));
+    }
+    if let Some(more) = losses.projects.len().checked_sub(PROJECTS_NAMED).filter(|more| *more > 0) {
+        affected.push(format!("And {}: they stay, too.", when::of(more as u64, "more project")));
     }
     if affected.is_empty() {
         affected.push("Only you: you belong to no organisation.".to_owned());
@@ -210,9 +240,16 @@ fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
         title: "Delete your account".to_owned(),
         affected,
         happens: vec![
-            "Your account, your sessions and what only you can use end at once.".to_owned(),
-            "Projects and their events are not deleted. Service accounts belong to the organisation and go on."
-                .to_owned(),
+            format!(
+                "Your account ends at once, with {}, {} that you gave{}.",
+                when::of(losses.sessions, "session"),
+                when::of(losses.invitations, "open invitation"),
+                if losses.gdpr_token { ", and your GDPR token" } else { "" }
+            ),
+            format!(
+                "Projects and their events are not deleted. {} of the organisations live on.",
+                when::of(losses.service_accounts.len() as u64, "service account")
+            ),
             "In the audit log your number stays; your name and address do not.".to_owned(),
         ],
         undo: "No. You would have to be invited again.".to_owned(),

@@ -6,7 +6,10 @@ use forebay_control::{NewInvitation, OrganisationRole, PersonId, ProjectRole};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
-    page::confirm::{self, Act},
+    page::{
+        confirm::{self, Act},
+        paging::{Paging, cut},
+    },
     refusal::{Refusal, a},
     visit::{Visit, encoded},
     when,
@@ -38,6 +41,7 @@ struct MembersPage<'a> {
     frame: Frame,
     organisation: u64,
     rows: Vec<Row>,
+    paging: Paging,
     is_admin: bool,
     open: Vec<Open>,
     roles: Vec<&'static str>,
@@ -52,7 +56,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let own = organisation.role;
     let me = visit.who_id();
     let is_admin = own >= OrganisationRole::Admin;
-    let rows = organisation.members.iter().map(|member| {
+    let (members, paging) = cut(visit, organisation.members.iter().collect());
+    let rows = members.into_iter().map(|member| {
         // As the store has it: below one's own, one's own, or among owners.
         let reaches = own == OrganisationRole::Owner || member.role < own || member.id == me;
         let may = is_admin && reaches;
@@ -79,6 +84,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         frame: visit.frame("Members", Place::Organisation("members")),
         organisation: organisation.id,
         rows: rows.collect(),
+        paging,
         is_admin,
         open: open.collect(),
         roles: roles_up_to(own),

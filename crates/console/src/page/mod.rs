@@ -14,11 +14,14 @@ pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod organisations;
 pub(crate) mod overview;
+pub(crate) mod paging;
 pub(crate) mod people;
 pub(crate) mod projects;
+pub(crate) mod retire;
 pub(crate) mod second_factor;
 pub(crate) mod settings;
 pub(crate) mod snippets;
+pub(crate) mod transfer;
 pub(crate) mod unclaimed;
 
 use askama::Template;

@@ -36,6 +36,9 @@ struct Live {
     has_refused: bool,
     today: Vec<(&'static str, String)>,
     seen: Vec<Seen>,
+    /// When they came, in the project's zone.
+    clocks: Vec<String>,
+    zone: String,
 }
 
 #[derive(Template)]
@@ -99,7 +102,7 @@ fn live_of(visit: &Visit<'_>) -> Result<Live, Refusal> {
         }
     }
     let seen = recent::of_project(visit.site, project, EVENTS_SHOWN);
-    let last = seen.iter().find(|one| one.refused.is_none()).map(|one| when::minute(one.at_ms));
+    let last = seen.iter().find(|one| one.refused.is_none()).map(|one| visit.times().minute(one.at_ms));
     Ok(Live {
         base: base(visit)?,
         // What is read from the log is there before it is booked.
@@ -111,6 +114,8 @@ fn live_of(visit: &Visit<'_>) -> Result<Live, Refusal> {
         most: when::count(chart::most(&minutes)),
         has_refused: minutes.iter().any(|minute| minute.refused > 0),
         today: totals(&today),
+        clocks: seen.iter().map(|one| visit.times().clock(one.at_ms)).collect(),
+        zone: project.timezone.clone(),
         seen,
     })
 }
@@ -154,7 +159,7 @@ pub(crate) fn rejected(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             .iter()
             .map(|(reason, events)| (reason.as_str().to_owned(), when::count(*events)))
             .collect(),
-        times: seen.iter().map(|one| when::minute(one.at_ms)).collect(),
+        times: seen.iter().map(|one| visit.times().minute(one.at_ms)).collect(),
         seen,
     };
     Ok(visit.page(&page))

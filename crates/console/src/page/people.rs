@@ -1,12 +1,18 @@
 //! Who has a role in a project, and how they got it.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use forebay_control::{PersonId, ProjectRole};
 
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
-    page::{accounts::role_of, members},
+    page::{
+        accounts::role_of,
+        members,
+        paging::{Paging, cut},
+    },
     refusal::{Refusal, a},
     visit::Visit,
 };
@@ -28,6 +34,7 @@ struct PeoplePage<'a> {
     frame: Frame,
     base: String,
     rows: Vec<Row>,
+    paging: Paging,
     roles: Vec<&'static str>,
     is_admin: bool,
     /// Those of the organisation who have no role here yet.
@@ -66,8 +73,9 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         })
         .collect();
     let organisation = acting.organisation(project.organisation)?;
-    let has_role = |id: PersonId| rows.iter().any(|row| row.id == id.0);
-    let others = organisation.members.iter().filter(|member| !has_role(member.id));
+    let have: HashSet<u64> = rows.iter().map(|row| row.id).collect();
+    let others = organisation.members.iter().filter(|member| !have.contains(&member.id.0));
+    let (rows, paging) = cut(visit, rows);
     let page = PeoplePage {
         frame: visit.frame("Members", Place::Project("members")),
         base: here(visit)?,
@@ -77,6 +85,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         can_invite: organisation.role >= forebay_control::OrganisationRole::Admin,
         email: visit.form.text("email"),
         rows,
+        paging,
     };
     Ok(visit.page(&page))
 }

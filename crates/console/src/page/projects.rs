@@ -8,6 +8,7 @@ use forebay_route::Owner;
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    page::paging::{Paging, cut},
     refusal::{Refusal, a},
     visit::Visit,
     when,
@@ -34,6 +35,7 @@ struct Group {
 struct ProjectsPage {
     frame: Frame,
     groups: Vec<Group>,
+    paging: Paging,
 }
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -41,7 +43,9 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// Every project that one may see, by organisation.
 pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let acting = visit.acting()?;
-    let projects = acting.projects()?;
+    let mut projects = acting.projects()?;
+    projects.sort_by_key(|view| (view.project.organisation, view.project.id));
+    let (projects, paging) = cut(visit, projects);
     let owners: Vec<_> =
         projects.iter().filter_map(|p| ProjectId::new(p.project.id)).map(Owner::Project).collect();
     let filter = StatsFilter {
@@ -68,13 +72,18 @@ pub(crate) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
                 is_off: !view.project.accepts_events,
             }
         });
+        let cards: Vec<_> = cards.collect();
+        // Of an organisation whose projects are on other pages nothing is said here.
+        if cards.is_empty() && paging.is_needed() {
+            continue;
+        }
         groups.push(Group {
-            cards: cards.collect(),
+            cards,
             new_in: (organisation.role >= OrganisationRole::Admin).then_some(organisation.id),
             name: organisation.name,
         });
     }
-    Ok(visit.page(&ProjectsPage { frame: visit.frame("Projects", Place::Projects), groups }))
+    Ok(visit.page(&ProjectsPage { frame: visit.frame("Projects", Place::Projects), groups, paging }))
 }
 
 #[derive(Template)]

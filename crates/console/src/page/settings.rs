@@ -33,7 +33,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let page = SettingsPage {
         frame: visit.frame("Settings", Place::Project("settings")),
         base: here(project),
-        since: when::minute(project.created_at_ms),
+        since: visit.times().minute(project.created_at_ms),
         by: visit.site.name_of(&project.created_by),
         origins: project.allowed_origins.join("\n"),
         days: project.retention_days.map(|days| days.to_string()).unwrap_or_default(),

@@ -6,12 +6,14 @@ use forebay_control::ProjectRole;
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    page::paging::{Paging, cut},
     refusal::Refusal,
     visit::Visit,
     when,
 };
 
-const SHOWN: usize = 100;
+/// So many are looked at; the others were seen less.
+const SEEN_MAX: usize = 10_000;
 
 struct Row {
     token: String,
@@ -27,12 +29,13 @@ struct Row {
 struct UnclaimedPage {
     frame: Frame,
     rows: Vec<Row>,
+    paging: Paging,
     projects: Vec<(u64, String)>,
 }
 
 /// Those seen most.
 pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let tokens = visit.control().unknown_tokens(SHOWN)?;
+    let (tokens, paging) = cut(visit, visit.control().unknown_tokens(SEEN_MAX)?);
     let rows = tokens.into_iter().map(|unknown| {
         let text = String::from_utf8(unknown.token);
         Row {
@@ -48,6 +51,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let page = UnclaimedPage {
         frame: visit.frame("Unclaimed tokens", Place::Unclaimed),
         rows: rows.collect(),
+        paging,
         projects: may.map(|view| (view.project.id, view.project.name)).collect(),
     };
     Ok(visit.page(&page))
