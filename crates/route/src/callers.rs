@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn caller(user_agent: &str) -> Caller {
-        Caller::new(ProjectId::new(7).unwrap(), true, user_agent.as_bytes(), None)
+        Caller::new(ProjectId::new(7).expect("a number"), true, user_agent.as_bytes(), None)
     }
 
     #[test]
