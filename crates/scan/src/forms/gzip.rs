@@ -1,11 +1,17 @@
 //! Gzip bodies, inflated within a limit.
 //!
-//! The header and the checksums are read here, so that the inflater's state can be used again for the
+//! The header and the checksums are read here, so that the inflaters' state can be used again for the
 //! next request and the limit is checked while inflating: a bomb costs no more memory than the limit.
+//!
+//! Nearly every body is one member that says truly how long it is: libdeflate inflates that at once, a quarter faster
+//! than zlib-rs. Whatever else it may be is for zlib-rs, piece by piece, which also says what is wrong with it.
 
 use crate::GzipFault;
 use bytes::BytesMut;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use libdeflater::Decompressor;
+use memchr::memmem;
+use std::fmt;
 
 /// What every gzip member starts with.
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -21,12 +27,20 @@ const RESERVED: u8 = 0xe0;
 /// The first guess at how much a body inflates to. Events shrink to a fifth, a single one to two thirds.
 const RATIO_GUESS: usize = 4;
 const CHUNK_BYTES_MIN: usize = 4096;
+/// The most that deflate makes of a byte.
+const RATIO_MAX: usize = 1032;
 
 /// Inflates one body after the other.
-#[derive(Debug)]
 pub struct Inflater {
+    at_once: Decompressor,
     stream: Decompress,
     crc: Crc,
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").finish_non_exhaustive()
+    }
 }
 
 /// Why a body cannot be inflated.
@@ -46,7 +60,7 @@ impl From<GzipFault> for InflateError {
 
 impl Default for Inflater {
     fn default() -> Inflater {
-        Inflater { stream: Decompress::new(false), crc: Crc::new() }
+        Inflater { at_once: Decompressor::new(), stream: Decompress::new(false), crc: Crc::new() }
     }
 }
 
@@ -60,6 +74,10 @@ impl Inflater {
     /// When the limit is passed or the bytes are not valid; `out` then holds what came before.
     pub fn inflate(&mut self, gzip: &[u8], limit: usize, out: &mut BytesMut) -> Result<(), InflateError> {
         let start = out.len();
+        if self.at_once(gzip, limit, out).is_some() {
+            return Ok(());
+        }
+        out.truncate(start);
         let mut rest = gzip;
         loop {
             rest = self.member(rest, start, limit, out)?;
@@ -67,6 +85,29 @@ impl Inflater {
                 return Ok(());
             }
         }
+    }
+
+    /// Inflates a body that is one member from its first byte to its last. `None` where it is something else, whatever
+    /// that may be: `out` then has nothing of it that counts.
+    fn at_once(&mut self, gzip: &[u8], limit: usize, out: &mut BytesMut) -> Option<()> {
+        let rest = self.skip_header(gzip).ok()?;
+        let (deflated, trailer) = rest.split_last_chunk::<TRAILER_BYTES>()?;
+        let len =
+            usize::try_from(u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]])).ok()?;
+        // What it claims is believed as far as it can be true, and no further than the limit.
+        if len == 0 || len > limit || len / RATIO_MAX > deflated.len() {
+            return None;
+        }
+        // Where the deflated bytes end libdeflate does not tell. Another member behind them, perhaps the same once more,
+        // would start like this.
+        if memmem::find(rest, &[MAGIC[0], MAGIC[1], DEFLATE]).is_some() {
+            return None;
+        }
+        let start = out.len();
+        out.resize(start + len, 0);
+        let inflated = self.at_once.deflate_decompress(deflated, &mut out[start..]).ok()?;
+        (inflated == len).then_some(())?;
+        self.check(&out[start..], trailer).ok().map(drop)
     }
 
     /// Inflates one member; returns what follows it.
@@ -199,6 +240,8 @@ mod tests {
         check(&[gzip(b"one"), gzip(b""), gzip(b" two")].concat(), Ok(b"one two"));
         check(&[gzip(b"one"), vec![0; 100]].concat(), Ok(b"one"));
         check(&[gzip(b"one"), b"junk".to_vec()].concat(), Ok(b"one"));
+        // Told apart from one alone by nothing that stands at the end.
+        check(&gzip(b"the same once more ").repeat(2), Ok(b"the same once more the same once more "));
     }
 
     #[test]
@@ -210,6 +253,27 @@ mod tests {
             .write(Vec::new(), Compression::fast());
         encoder.write_all(b"text").unwrap();
         check(&encoder.finish().unwrap(), Ok(b"text"));
+    }
+
+    #[test]
+    fn a_member_in_which_the_start_of_another_seems_to_stand_is_still_one() {
+        let bytes = [&[7; 50][..], &MAGIC, &[DEFLATE], &[7; 50]].concat();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+        encoder.write_all(&bytes).unwrap();
+        let stored = encoder.finish().unwrap();
+        assert!(memmem::find(&stored[HEADER_BYTES..], &MAGIC).is_some());
+        check(&stored, Ok(&bytes));
+    }
+
+    #[test]
+    fn what_a_body_claims_to_inflate_to_takes_no_memory_that_it_cannot_fill() {
+        let mut claims = gzip(b"text");
+        let at = claims.len() - 4;
+        claims[at..].copy_from_slice(&(LIMIT as u32 - 1).to_le_bytes());
+        let mut out = BytesMut::new();
+        let got = Inflater::default().inflate(&claims, LIMIT, &mut out);
+        assert_eq!(got, Err(InflateError::Broken(GzipFault::Checksum)));
+        assert!(out.capacity() < 3 * CHUNK_BYTES_MIN, "{}", out.capacity());
     }
 
     #[test]
