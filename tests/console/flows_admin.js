@@ -112,6 +112,13 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   if (lines.length !== 4 || !lines.every((line) => JSON.parse(line).event === 'Order completed')) {
     complaints.push(`the file of events has ${lines.length} lines: ${lines[0]}`);
   }
+  await ada.fill('#where', 'properties.plan == "pro"');
+  await button(ada, 'Show').click();
+  await expect(ada, 'what is wrong with a condition', 'column 11');
+  await look(ada, 'export-problem');
+  await ada.fill('#where', 'properties["nothing"] == "pro"');
+  await button(ada, 'Show').click();
+  await expect(ada, 'the line with a condition', '&where=properties');
   await ada.goto(`${project}/settings`);
   await look(ada, 'settings');
   await ada.fill('#name', 'Web shop');
