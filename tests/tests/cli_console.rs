@@ -7,9 +7,10 @@ use forebay_console::{ROUTES, Verb};
 use forebay_tests::{Forebay, Json, cli};
 
 /// What people do for themselves in a browser, and nobody on the host does for them.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "/console/sign-in",
     "/console/sign-in/code",
+    "/console/sign-in/resend",
     "/console/sign-out",
     "/console/setup",
     "/console/invitation",
