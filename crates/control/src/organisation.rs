@@ -167,7 +167,8 @@ impl Acting<'_> {
         })
     }
 
-    /// Gives a person a role in an organisation, whether they belong to it or not yet: an admin's, up to their own.
+    /// Gives a person a role in an organisation, whether they belong to it or not yet: an admin's, up to their own. Who
+    /// shares no organisation with the actor is invited instead.
     ///
     /// # Errors
     /// [`PeopleError::AboveOneself`], [`PeopleError::LastOwner`] and others.
@@ -179,7 +180,7 @@ impl Acting<'_> {
     ) -> Result<Organisation, PeopleError> {
         self.change(|job| {
             let own = self.require(job, id, OrganisationRole::Admin)?;
-            person(job, whom)?;
+            self.seen(job, whom)?;
             let old = organisation_role(job, id, whom)?;
             self.check_below(id, own, whom, old, Some(new))?;
             if old == Some(OrganisationRole::Owner) && new != OrganisationRole::Owner {
@@ -202,7 +203,7 @@ impl Acting<'_> {
             let leaves = self.actor == Actor::Person(whom);
             let needs = if leaves { OrganisationRole::Member } else { OrganisationRole::Admin };
             let own = self.require(job, id, needs)?;
-            let who = person(job, whom)?;
+            let who = self.seen(job, whom)?;
             let old = organisation_role(job, id, whom)?;
             let name = who.name;
             let old = old.ok_or(PeopleError::NotAMember { who: who.email, organisation: id })?;
@@ -238,7 +239,7 @@ impl Acting<'_> {
     ) -> Result<(), PeopleError> {
         self.change(|job| {
             let (organisation, own) = self.require_project(job, project, ProjectRole::Admin)?;
-            person(job, whom)?;
+            self.seen(job, whom)?;
             let old = project_role(job, project, whom)?;
             // As with organisations: below one's own, or among owners.
             let reaches = |role: ProjectRole| role < own || own == ProjectRole::Owner;

@@ -63,9 +63,9 @@ fn take_over(job: &Job<'_>, leaving: &Person, hand_over: HandOver) -> Result<(),
     if organisation_role(job, organisation, leaving.id)? != Some(OrganisationRole::Owner) {
         return Err(not_a_member(leaving));
     }
-    let next = person(job, to)?;
     if to == leaving.id || organisation_role(job, organisation, to)?.is_none() {
-        return Err(not_a_member(&next));
+        // By number: whose it is, if anybody's, is not told to who does not share an organisation with them.
+        return Err(PeopleError::NotAMember { who: format!("person {to}"), organisation });
     }
     let sql = "UPDATE organisation_members SET role = 'owner' WHERE organisation_id = ?1 AND person_id = ?2";
     job.execute(sql, params![organisation, to.0])?;

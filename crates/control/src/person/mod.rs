@@ -22,6 +22,8 @@ mod setup;
 mod sign_in;
 mod two_factor;
 
+use std::fmt;
+
 use rusqlite::params;
 use serde::Serialize;
 
@@ -50,7 +52,7 @@ pub(crate) use two_factor::is_on as has_two_factor;
 pub use two_factor::{Enrolment, Kind as TwoFactorKind, TwoFactor};
 
 /// A person to be entered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewPerson {
     /// Where mail reaches them, and what they sign in by.
     pub email: String,
@@ -58,6 +60,12 @@ pub struct NewPerson {
     pub name: String,
     /// Their password; without one they cannot sign in until one is set.
     pub password: Option<String>,
+}
+
+impl fmt::Debug for NewPerson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewPerson").field("email", &self.email).finish_non_exhaustive()
+    }
 }
 
 /// A person as they are shown.
@@ -165,10 +173,7 @@ impl Acting<'_> {
     /// # Errors
     /// [`PeopleError::PersonNotFound`], also of those that the actor shares no organisation with.
     pub fn person(&self, id: PersonId) -> Result<Person, PeopleError> {
-        self.read(|job| {
-            let seen = self.as_seen(job, person(job, id)?)?;
-            seen.ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
-        })
+        self.read(|job| self.seen(job, id))
     }
 
     /// The person with that address, however it is capitalised: as [`Acting::person`].
@@ -181,6 +186,12 @@ impl Acting<'_> {
             let id = of_email(job, email)?.ok_or_else(not_found)?;
             self.as_seen(job, person(job, id)?)?.ok_or_else(not_found)
         })
+    }
+
+    /// One person, if the actor may see them: of others it is not told that they are there.
+    pub(crate) fn seen(&self, job: &Job<'_>, id: PersonId) -> Result<Person, PeopleError> {
+        let seen = self.as_seen(job, person(job, id)?)?;
+        seen.ok_or_else(|| PeopleError::PersonNotFound { who: id.to_string() })
     }
 
     fn as_seen(&self, job: &Job<'_>, mut person: Person) -> Result<Option<Person>, StoreError> {
@@ -227,6 +238,17 @@ impl Acting<'_> {
         }
         self.change(|job| {
             let old = person(job, id)?;
+            if let (Actor::Person(_), Some(email)) = (self.actor, &change.email)
+                && key(email) != key(&old.email)
+            {
+                // Whether somebody has an address is as hard to guess as a password.
+                let (email_key, from) = (key(&old.email), subject(id));
+                sign_in::throttle(job, &email_key, &from)?;
+                if let Err(taken) = check_free(job, email) {
+                    sign_in::note(job, &email_key, &from, false)?;
+                    return Ok(Err(taken));
+                }
+            }
             let mut done = Vec::new();
             if let Some(name) = change.name.as_ref().filter(|&name| *name != old.name) {
                 job.execute("UPDATE people SET name = ?2 WHERE id = ?1", params![id.0, name])?;
@@ -248,8 +270,8 @@ impl Acting<'_> {
             if !done.is_empty() {
                 job.audit("person.changed", &subject(id), &done.join(", "))?;
             }
-            person(job, id)
-        })
+            Ok(Ok(person(job, id)?))
+        })?
     }
 
     /// Gives a person another password, and ends their sessions but `keep`. Their own doing, with the present password, or

@@ -7,6 +7,7 @@ mod books;
 mod common;
 mod credentials;
 mod joining;
+mod keeping_quiet;
 mod lookup;
 mod opening;
 mod outbox;

@@ -81,6 +81,7 @@ fn nobody_gives_a_role_above_their_own_nor_changes_their_equals() {
     control.host().set_organisation_role(id, other_admin, OrganisationRole::Admin).unwrap();
     let newcomer = enter(&control, "newcomer");
     let set = |acting: Acting<'_>, whom, role| acting.set_organisation_role(id, whom, role);
+    set(control.host(), newcomer, OrganisationRole::Member).unwrap();
     // An admin.
     let above = |error: PeopleError| assert!(matches!(error, PeopleError::AboveOneself { .. }), "{error}");
     above(set(control.acting(admin), member, OrganisationRole::Owner).unwrap_err());
@@ -134,8 +135,9 @@ fn a_role_in_a_project_is_the_stronger_of_given_and_implied() {
     let error =
         control.acting(stranger).set_project_role(project, stranger, Some(ProjectRole::Owner)).unwrap_err();
     assert!(matches!(error, PeopleError::ProjectNotFound { .. }), "{error}");
-    // A stranger who is given a role belongs to the organisation from then on, and loses both together.
-    control.acting(owner).set_project_role(project, stranger, Some(ProjectRole::Owner)).unwrap();
+    // A stranger who is given a role, which takes the host or an invitation, belongs to the organisation from then on, and
+    // loses both together.
+    control.host().set_project_role(project, stranger, Some(ProjectRole::Owner)).unwrap();
     assert_eq!(role(stranger), Some(ProjectRole::Owner));
     assert_eq!(control.host().person(stranger).unwrap().organisations[0].role, OrganisationRole::Member);
     control.acting(stranger).remove_member(1, stranger).unwrap();
