@@ -29,7 +29,8 @@ fuzz_target!(|text: &str| {
         Value::Object,
     ];
     for turn in 0..kinds.len() {
-        let values: Vec<_> = kinds.iter().cycle().skip(turn).take(expression.names().len()).cloned().collect();
+        let values: Vec<_> =
+            kinds.iter().cycle().skip(turn).take(expression.names().len()).cloned().collect();
         let judged = expression.holds(&values);
         assert!(judged.is_ok() || expression.can_fault(), "{printed}: {judged:?}");
     }
