@@ -21,7 +21,7 @@ use crate::{Control, PersonId, StoreError, control::Job, person::key};
 
 pub(crate) use carry::{Gauges, forget, of_person};
 pub use carry::{Message, MessageInfo, MessageState, MessageStats, Sending};
-pub(crate) use notice::{Notice, project_owners, tell, tell_at, tell_owners};
+pub(crate) use notice::{Notice, project_owners, quoted, tell, tell_at, tell_owners};
 
 /// More than so many do not wait: the one that was to be tried last gives way, and is told of as failed.
 const WAITING_MAX: u64 = 2000;
@@ -165,11 +165,13 @@ pub(crate) fn put(job: &Job<'_>, draft: &Draft<'_>) -> Result<(), StoreError> {
         ],
     )?;
     let id = job.last_id()?;
-    let sql = "SELECT count(*) FROM outbox WHERE recipient = ?1 AND created_at_ms > ?2";
+    // Each kind by itself: what others have sent to somebody, an invitation, leaves room for what that person must hear.
+    let sql = "SELECT count(*) FROM outbox WHERE recipient = ?1 AND about = ?2 AND created_at_ms > ?3";
+    let hour_ago = job.now_ms.saturating_sub(HOUR_MS);
     let of_hour: u64 =
-        job.row(sql, params![recipient, job.now_ms.saturating_sub(HOUR_MS)], |row| row.get(0))?.unwrap_or(0);
+        job.row(sql, params![recipient, draft.about, hour_ago], |row| row.get(0))?.unwrap_or(0);
     if of_hour > HOURLY_MAX {
-        let why = format!("not tried: more than {HOURLY_MAX} messages to one recipient in an hour");
+        let why = format!("not tried: more than {HOURLY_MAX} messages of a kind to one recipient in an hour");
         return carry::give_up(job, id, &why);
     }
     let waiting: u64 =

@@ -258,8 +258,16 @@ fn who_is(job: &Job<'_>, id: PersonId) -> Result<String, StoreError> {
 }
 
 /// A name as part of a sentence: on one line, of bounded length, and without what a mail program would make a link of.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_control() || "\"<>".contains(c) { ' ' } else { c }).take(120).collect();
-    format!("\"{}\"", plain.trim().replace("://", ": //"))
+    // A dot between two letters makes a host of them.
+    let mut apart = String::with_capacity(plain.len());
+    for c in plain.trim().replace("://", ": //").chars() {
+        if c.is_alphanumeric() && apart.ends_with('.') {
+            apart.push(' ');
+        }
+        apart.push(c);
+    }
+    format!("\"{apart}\"")
 }

@@ -5,7 +5,8 @@
 //!   other. Compared in constant time.
 //! * It counts once, for a short time, and at most [`TRIES_MAX`] guesses are looked at; the one before ends when another is
 //!   sent.
-//! * Codes are sent at most every [`PAUSE_MS`], and at most [`SENDS_MAX`] times in an hour.
+//! * Codes are sent at most [`SENDS_MAX`] times in an hour, whether or not they come back, and at most every [`PAUSE_MS`]
+//!   until one has.
 
 use rusqlite::params;
 
@@ -110,7 +111,7 @@ pub(super) fn take(
     let is_right = kept
         .is_some_and(|kept| job.control.keyring.is_mac(said(id, purpose, target, &code).as_bytes(), &kept));
     if is_right {
-        forget(job, id, purpose)?;
+        spend(job, id, purpose)?;
     }
     Ok(is_right)
 }
@@ -123,9 +124,10 @@ pub(super) fn counts(job: &Job<'_>, id: PersonId, purpose: Purpose) -> Result<bo
     Ok(job.row(sql, row, |_| Ok(()))?.is_some())
 }
 
-/// Ends the code there is.
-fn forget(job: &Job<'_>, id: PersonId, purpose: Purpose) -> Result<(), StoreError> {
-    let sql = "DELETE FROM codes WHERE person_id = ?1 AND purpose = ?2";
+/// Ends the code there is. What was sent within the hour stays counted: else whoever reads the codes could have any number
+/// of them sent.
+fn spend(job: &Job<'_>, id: PersonId, purpose: Purpose) -> Result<(), StoreError> {
+    let sql = "UPDATE codes SET expires_at_ms = 0, sent_at_ms = 0 WHERE person_id = ?1 AND purpose = ?2";
     job.execute(sql, params![id.0, purpose.as_str()]).map(drop)
 }
 

@@ -61,14 +61,14 @@ impl Acting<'_> {
             let channels = outbox::channels(job)?;
             let (true, Some(url)) = (channels.mail, channels.console_url) else { return Ok(false) };
             let text = format!(
-                "You are invited to the organisation {:?} on an event collector.\n\nOpen this link to take the \
+                "You are invited to the organisation {} on an event collector.\n\nOpen this link to take the \
                  invitation; it works once, until {}:\n{}/console/invitation?code={code}\n\nIf you do not know what this \
                  is about, there is nothing to do.\n",
-                open.organisation_name,
+                outbox::quoted(&open.organisation_name),
                 crate::error::moment(open.expires_at_ms),
                 url.trim_end_matches('/')
             );
-            let subject = format!("An invitation to {:?}", open.organisation_name);
+            let subject = format!("An invitation to {}", outbox::quoted(&open.organisation_name));
             let content = Content::Mail { subject, text };
             outbox::put(
                 job,

@@ -138,7 +138,8 @@ fn a_code_counts_for_five_minutes_and_five_guesses() {
 fn codes_are_sent_every_half_minute_and_five_times_an_hour_at_most() {
     let (_dir, control, clock) = clocked_store();
     let (_, recovery) = enrolled(&control);
-    for _ in 0..5 {
+    // One was sent to prove the number.
+    for _ in 1..5 {
         assert!(is_sent(&control));
         code(&control);
         assert!(is_sent(&control), "the one before still counts");
@@ -150,6 +151,19 @@ fn codes_are_sent_every_half_minute_and_five_times_an_hour_at_most() {
     clock.fetch_add(3_600_000, Ordering::Relaxed);
     assert!(is_sent(&control));
     code(&control);
+}
+
+#[test]
+fn a_right_code_gives_back_none_of_the_five_an_hour() {
+    let (_dir, control, clock) = clocked_store();
+    enrolled(&control);
+    for _ in 1..5 {
+        assert!(is_sent(&control), "at once, as the one before has come back");
+        control.sign_in(&with_code(Some(&code(&control)))).unwrap();
+    }
+    assert!(!is_sent(&control));
+    clock.fetch_add(3_600_000, Ordering::Relaxed);
+    assert!(is_sent(&control));
 }
 
 #[test]
