@@ -112,6 +112,11 @@ fn a_service_account_manages_others_and_makes_projects_by_calls() {
         let made = results(&forebay.send(&request(&path).body(body)), 201);
         assert_eq!((made.str("creator"), made.str("token").len()), ("service account terraform", 32));
     }
+    // A browser that keeps name and secret does not lend them to another site.
+    for (header, value) in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")] {
+        let lent = base64(base).header(header, value).body(r#"{"username":"made-elsewhere"}"#);
+        forebay.send(&lent).expect_status(403);
+    }
     let made = results(
         &forebay.send(
             &base64("/api/app/organizations/1/create-project")

@@ -125,8 +125,9 @@ impl Site {
             }
             if by_cookie {
                 self.check_form(visit)?;
-            } else if visit.account.is_none() && !session::is_same_origin(visit.headers, &visit.host) {
-                // Else another site could sign its visitors in, as somebody it chose.
+            } else if !session::is_same_origin(visit.headers, &visit.host) {
+                // Else another site could sign its visitors in, as somebody it chose, or act by a name and secret that a
+                // browser keeps.
                 return Err(Refusal::ForeignPage);
             }
         }

@@ -103,8 +103,13 @@ pub(crate) fn resend(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     };
     match visit.control().sign_in(&attempt(visit, &half.email, &half.password, None)) {
         Err(PeopleError::CodeSent(sent)) => Ok(code_page(visit, word, Some(sent))),
-        // The second factor is another by now, or none: from the beginning.
-        Ok(_) | Err(PeopleError::CodeMissing) => too_late(visit),
+        // The second factor was ended meanwhile.
+        Ok(signed_in) => {
+            visit.site.halves.forget(word);
+            Ok(enter(visit, &signed_in, &half.next))
+        }
+        // It is another by now: from the beginning.
+        Err(PeopleError::CodeMissing) => too_late(visit),
         Err(error) => visit.again(error.into(), sign_in_page),
     }
 }
