@@ -24,7 +24,7 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::mail::chain;
+use crate::mail::{chain, is_this_machine};
 
 /// Of a whole request: a code that comes later is hardly waited for.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -58,6 +58,8 @@ pub enum GatewayError {
     Method(String),
     /// It is no header: the one of this place, from 1.
     Header(usize),
+    /// Codes and the secret would go over the network in plain, to this host.
+    Plain(String),
     /// A file could not be read.
     File {
         /// Which.
@@ -83,6 +85,10 @@ impl fmt::Display for GatewayError {
                     "header {nth} of {KEY}.headers is none; one looks like Authorization: Bearer {{secret}}"
                 )
             }
+            GatewayError::Plain(host) => write!(
+                f,
+                "{KEY}.url would send codes to {host} unencrypted; use https, or a gateway on this machine"
+            ),
             GatewayError::File { path, .. } => write!(f, "cannot read {}", path.display()),
             GatewayError::Other(why) => write!(f, "{KEY}: {why}"),
         }
@@ -156,7 +162,13 @@ impl Gateway {
         };
         // As it will be for a message.
         match target(&gateway.filled(&gateway.url, "+491700000000", "123456", true)) {
-            Some(_) => Ok(gateway),
+            Some(uri) => {
+                let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+                match uri.scheme_str() == Some("https") || is_this_machine(host) {
+                    true => Ok(gateway),
+                    false => Err(GatewayError::Plain(host.to_owned())),
+                }
+            }
             None => Err(GatewayError::Url(config.url.clone())),
         }
     }

@@ -203,7 +203,7 @@ fn parameters(config: &MailConfig) -> Result<TlsParameters, MailConfigError> {
     parameters.build_rustls().map_err(|error| MailConfigError::Tls(chain(&error)))
 }
 
-fn is_this_machine(host: &str) -> bool {
+pub(crate) fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -130,6 +130,8 @@ fn a_configuration_that_cannot_be_is_named() {
         said(GatewayConfig { url: "ftp://x".to_owned(), ..fine.clone() })
             .contains("\"ftp://x\" is no address")
     );
+    let plain = GatewayConfig { url: "http://texts.example.com/send".to_owned(), ..fine.clone() };
+    assert!(said(plain).contains("would send codes to texts.example.com unencrypted"));
     let method = GatewayConfig { method: "DELETE".to_owned(), ..fine.clone() };
     assert!(said(method).contains("is none of POST, PUT and GET"));
     let header = GatewayConfig { headers: vec!["A: b".to_owned(), "no colon".to_owned()], ..fine.clone() };
