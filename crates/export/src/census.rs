@@ -132,8 +132,11 @@ impl Census {
         let mut projects = lock(&self.projects);
         let found = projects.iter().position(|(id, _)| *id == project).map(|at| projects.remove(at));
         let (_, count) = found.unwrap_or_else(|| (project, Arc::default()));
-        if projects.len() == PROJECTS_MAX {
-            projects.remove(0);
+        if projects.len() >= PROJECTS_MAX
+            // One that somebody counts on stays: there are no more of those than queries at once.
+            && let Some(idle) = projects.iter().position(|(_, count)| Arc::strong_count(count) == 1)
+        {
+            projects.remove(idle);
         }
         projects.push((project, Arc::clone(&count)));
         count
