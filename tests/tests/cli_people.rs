@@ -157,7 +157,9 @@ fn the_audit_is_listed_and_its_check_finds_what_was_tampered_with() {
     let forebay = Forebay::start();
     let project = forebay.create_project("Shop").id.to_string();
     forebay.cli(&["project", "rename", &project, "Store"]);
-    let entries = forebay.cli(&["audit", "list", "--project", &project, "--json"]).lines();
+    // Its events were asked for, too, by who waited for the project to be known.
+    let list = ["audit", "list", "--project", &project, "--action", "project.", "--json"];
+    let entries = forebay.cli(&list).lines();
     let actions: Vec<_> = entries.iter().map(|entry| entry.str("action")).collect();
     assert_eq!(actions, ["project.changed", "project.created"]);
     let last = forebay.cli(&["audit", "list", "--action", "project.", "-n", "1"]).text();
