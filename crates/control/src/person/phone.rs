@@ -4,7 +4,8 @@
 //! * It is asked for only once a code that was sent there has come back.
 //! * A code is sent for a right password only, so that nobody has messages sent to others; how often, how long it counts and
 //!   how many guesses are looked at: see [`code`](super::code).
-//! * The number is sealed in the store; of it, its last digits are shown.
+//! * The number is sealed where it is kept; to others its last digits are shown. A code on its way names it in the outbox,
+//!   where operators see it, until that forgets the message.
 
 use rusqlite::params;
 
