@@ -6,13 +6,15 @@
 
 #![expect(clippy::print_stdout, reason = "what it found")]
 
+mod turns;
+
 use bytes::Bytes;
 use flate2::{Compression, Decompress, FlushDecompress, write::GzEncoder};
 use forebay_benches::events::batch;
 use forebay_scan::{Dialect, Limits, Request, Scanner};
 use libdeflater::Decompressor;
-use rustix::time::{ClockId, clock_gettime};
 use std::{hint::black_box, io::Write as _};
+use turns::{cpu_ns, median};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const COUNTS: [usize; 3] = [1, 50, 2000];
@@ -28,17 +30,6 @@ fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).expect("a vector takes all");
     encoder.finish().expect("a vector takes all")
-}
-
-/// CPU time of this thread in nanoseconds.
-fn cpu_ns() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Something that takes turns: it is called once for each body of a round.

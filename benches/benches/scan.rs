@@ -10,6 +10,8 @@
 
 #![expect(clippy::print_stdout, reason = "what it found")]
 
+mod turns;
+
 use std::{hint::black_box, io::Write};
 
 use bytes::Bytes;
@@ -17,8 +19,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use flate2::{Compression, write::GzEncoder};
 use forebay_benches::events::batch;
 use forebay_scan::{Dialect, Level, Limits, Request, Scanner};
-use rustix::time::{ClockId, clock_gettime};
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
+use turns::{cpu_ns, median};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const COUNTS: [usize; 3] = [1, 50, 2000];
@@ -141,17 +143,6 @@ fn fields(tape: &[Node<'_>]) -> usize {
         at += nodes(&tape[at]);
     }
     found
-}
-
-/// CPU time of this thread in nanoseconds.
-fn cpu_ns() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Events as other teams send them: few properties, lists in lists, text for people to read, text beyond ASCII. Both one by
