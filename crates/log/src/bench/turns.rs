@@ -100,7 +100,7 @@ impl Group {
         let event_bytes = jobs.iter().map(|job| job.append().events.len() * EVENT_BYTES).sum();
         let mut parts = Vec::new();
         plan(&jobs, &mut parts);
-        let mut content = Aligned::zeroed(bytes);
+        let mut content = Aligned::zeroed(bytes)?;
         content.first_mut(bytes).iter_mut().zip(text.iter().cycle()).for_each(|(to, from)| *to = *from);
         Ok(Group { jobs, parts, bytes, event_bytes, content })
     }

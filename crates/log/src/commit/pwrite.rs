@@ -11,7 +11,7 @@
 
 use super::{CommitBackend, PREPARE_STEP, SegmentFile, aligned::Aligned};
 use crate::disk::DiskFile;
-use std::{io, sync::LazyLock};
+use std::io;
 
 /// A buffer larger than this is given back when the lane rests.
 const BUFFER_KEPT: usize = 256 << 10;
@@ -31,7 +31,7 @@ impl CommitBackend for Pwrite {
     ) -> io::Result<()> {
         if self.buffer.len() < len {
             // Zeroed once; later groups overwrite what they use, padding included.
-            self.buffer = Aligned::zeroed(len.next_power_of_two());
+            self.buffer = Aligned::zeroed(len.next_power_of_two())?;
         }
         let group = self.buffer.first_mut(len);
         fill(group);
@@ -55,12 +55,12 @@ impl CommitBackend for Pwrite {
 }
 
 pub(super) fn prepare(file: Box<dyn DiskFile>, bytes: u64) -> io::Result<SegmentFile> {
-    // Made once: never written, they take no memory, which those from a heap that was used before would.
-    static ZEROS: LazyLock<Aligned> = LazyLock::new(|| Aligned::zeroed(PREPARE_STEP));
+    // Never written, they take no memory.
+    let zeros = Aligned::zeroed(PREPARE_STEP)?;
     let mut position = 0;
     while position < bytes {
         let step = usize::try_from(bytes - position).unwrap_or(usize::MAX).min(PREPARE_STEP);
-        file.write_at(ZEROS.first(step), position)?;
+        file.write_at(zeros.first(step), position)?;
         file.flush()?;
         position += step as u64;
     }
