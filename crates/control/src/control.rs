@@ -13,7 +13,11 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, ffi, params,
 };
 
-use crate::{Keyring, OpenError, StoreError, outbox::Gauges, schema};
+use crate::{
+    Keyring, OpenError, OutreachLimits, StoreError,
+    outbox::{Gauges, seal_numbers},
+    schema,
+};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// How long to wait for another process.
     pub busy_timeout: Duration,
+    /// How many addresses of their own choice people may reach.
+    pub outreach: OutreachLimits,
 }
 
 impl Default for Options {
@@ -36,6 +42,7 @@ impl Default for Options {
             actor: "command line".to_owned(),
             clock: Arc::new(clock),
             busy_timeout: Duration::from_secs(5),
+            outreach: OutreachLimits::default(),
         }
     }
 }
@@ -133,6 +140,7 @@ impl Control {
         let mut connection = connect(&path, options.busy_timeout)?;
         schema::migrate(&mut connection, &path)?;
         let keyring = keyring_of(dir, &mut connection, &path)?;
+        seal_numbers(&mut connection, &keyring).map_err(|source| StoreError::of(&path, source))?;
         Ok(Control {
             dir: dir.to_owned(),
             path,
@@ -272,6 +280,21 @@ impl Job<'_> {
         let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.wrap(e))?;
         let rows = statement.query_map(params, row).map_err(|e| self.wrap(e))?;
         rows.collect::<Result<_, _>>().map_err(|e| self.wrap(e))
+    }
+
+    /// Calls `each` with every row of a query.
+    pub(crate) fn each(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        mut each: impl FnMut(&rusqlite::Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        let mut rows = statement.query(params).map_err(|e| self.wrap(e))?;
+        while let Some(row) = rows.next().map_err(|e| self.wrap(e))? {
+            each(row)?;
+        }
+        Ok(())
     }
 
     /// The first row of a query, if any.

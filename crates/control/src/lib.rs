@@ -22,6 +22,7 @@ mod keyring;
 mod lookup;
 mod organisation;
 mod outbox;
+mod outreach;
 mod person;
 mod project;
 mod refusals;
@@ -42,16 +43,20 @@ pub use audit::{
 };
 pub use control::{Control, Options};
 pub use csv::{FAILED_RECORDS_MAX, FailedRecord, check_csv};
-pub use error::{AccountError, LookupError, OpenError, PeopleError, ProjectError, StoreError, TransferError};
+pub use error::{
+    AccountError, LookupError, OpenError, PeopleError, ProjectError, StoreError, TransferError, chain,
+};
 pub use keyring::Keyring;
 pub use lookup::{LOOKUP_BYTES_MAX, LookupFile, LookupTable, lookup_file_path};
 pub use organisation::{Member, Organisation};
 pub use outbox::{Channel, Channels, Content, Message, MessageInfo, MessageState, MessageStats, Sending};
+pub use outreach::OutreachLimits;
 pub use person::{
-    CodeSent, Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver, Invitation, Invited, Losses,
-    Membership, NewInvitation, NewPerson, OpenInvitation, OrganisationLoss, Outcome, PasswordProof, Person,
-    PersonChange, PersonalData, Preferences, PreferencesChange, ProjectLoss, ProjectMembership, Session,
-    SetupCode, SignIn, SignInRecord, SignedIn, TwoFactor, TwoFactorKind, Usage, ViewSetting,
+    CodeSent, DEVICE_BYTES_MAX, DEVICE_LIFE_MS, Enrolment, Erasure, GdprToken, GdprTokenInfo, HandOver,
+    Invitation, Invited, Losses, Membership, NewInvitation, NewPerson, OrganisationLoss, Outcome,
+    PasswordProof, Person, PersonChange, PersonalData, Preferences, PreferencesChange, ProjectLoss,
+    ProjectMembership, Session, SetupCode, SignIn, SignInRecord, SignedIn, TwoFactor, TwoFactorKind, Usage,
+    ViewSetting,
 };
 pub use project::{
     CallerInfo, CreatedProject, Credentials, DeletedProject, FormerInfo, Grace, NewProject, ProjectChange,

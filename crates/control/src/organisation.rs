@@ -6,6 +6,8 @@
 //! * Nobody gives a role above their own, nor changes or removes somebody whose role is not below theirs; owners are equal
 //!   to each other, and the host is above all.
 //! * Who leaves an organisation loses their roles in its projects with it.
+//! * No organisation gets the number of one that is gone: the audit goes on saying what was done in that one.
+//! * The owners of the first one look after the server. Where it is gone, only the host makes another the first.
 
 use rusqlite::params;
 use serde::Serialize;
@@ -86,7 +88,8 @@ impl Acting<'_> {
         })
     }
 
-    /// Creates an organisation. Its owner is `owner`, or the person who does it.
+    /// Creates an organisation. Its owner is `owner`, or the person who does it. Where there is no first one, the host's is
+    /// that.
     ///
     /// # Errors
     /// [`PeopleError`].
@@ -102,10 +105,9 @@ impl Acting<'_> {
                 Actor::Host => owner,
                 Actor::Account(_) => return Err(PeopleError::PeopleOnly),
             };
-            let sql = "INSERT INTO organisations (name, created_at_ms) VALUES (?1, ?2)";
-            job.execute(sql, params![name, job.now_ms])?;
-            let id = job.last_id()?;
-            job.audit("organisation.created", &id.to_string(), &format!("name {name:?}"))?;
+            self.found_one(job)?;
+            let is_first = self.actor == Actor::Host && first(job)?.is_none();
+            let id = enter(job, name, is_first)?;
             if let Some(owner) = owner {
                 person(job, owner)?;
                 give(job, id, owner, None, OrganisationRole::Owner)?;
@@ -133,14 +135,18 @@ impl Acting<'_> {
     }
 
     /// Deletes an organisation that nothing is left in: an owner's. Who belongs to it, belongs to it no longer; projects,
-    /// deleted ones too until they are gone for good, and service accounts are in the way.
+    /// deleted ones too until they are gone for good, and service accounts are in the way. The first one, whose owners look
+    /// after the server, is the host's to delete.
     ///
     /// # Errors
-    /// [`PeopleError::OrganisationInUse`].
+    /// [`PeopleError::OrganisationInUse`]; [`PeopleError::FirstOrganisation`].
     pub fn delete_organisation(&self, id: u64, proof: &PasswordProof) -> Result<(), PeopleError> {
         self.check_proof(proof)?;
         self.change(|job| {
             self.require(job, id, OrganisationRole::Owner)?;
+            if self.actor != Actor::Host && first(job)? == Some(id) {
+                return Err(PeopleError::FirstOrganisation { id });
+            }
             if owns_something(job, id)? {
                 return Err(PeopleError::OrganisationInUse { id });
             }
@@ -299,6 +305,22 @@ impl Acting<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The first organisation, whose owners look after the server, if there is one.
+pub(crate) fn first(job: &Job<'_>) -> Result<Option<u64>, StoreError> {
+    job.row("SELECT id FROM organisations WHERE is_first = 1", [], |row| row.get(0))
+}
+
+/// Enters an organisation, under a number that none had before.
+pub(crate) fn enter(job: &Job<'_>, name: &str, is_first: bool) -> Result<u64, StoreError> {
+    let sql = "UPDATE organisation_numbers SET last = last + 1 RETURNING last";
+    let id: Option<u64> = job.row(sql, [], |row| row.get(0))?;
+    let id = id.ok_or_else(|| job.damaged("organisation_numbers has no row".to_owned()))?;
+    let sql = "INSERT INTO organisations (id, name, created_at_ms, is_first) VALUES (?1, ?2, ?3, ?4)";
+    job.execute(sql, params![id, name, job.now_ms, is_first])?;
+    job.audit("organisation.created", &id.to_string(), &format!("name {name:?}"))?;
+    Ok(id)
 }
 
 /// Has it projects or service accounts?

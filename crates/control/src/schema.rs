@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, accounting};
 
 /// In order; the first brings an empty store to version 1.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -26,7 +26,17 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema/11_outbox.sql"),
     include_str!("schema/12_phone.sql"),
     include_str!("schema/13_callers.sql"),
+    include_str!("schema/14_outreach.sql"),
+    include_str!("schema/15_outbox_numbers.sql"),
+    include_str!("schema/16_browsers.sql"),
+    include_str!("schema/17_pages.sql"),
+    include_str!("schema/18_forgiven.sql"),
+    include_str!("schema/19_numbers.sql"),
+    include_str!("schema/20_made_for.sql"),
 ];
+
+/// The version that has the accounting in pages: what was in rows takes more than SQL to bring there.
+const PAGES: i64 = 17;
 
 /// Brings the store to the latest version.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
@@ -38,8 +48,11 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
     // Of two processes that do this at once the second waits here, and finds it done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
     let found = version(&transaction).map_err(wrap)?;
-    for sql in missing(found, path)? {
+    for (before, sql) in (found..).zip(missing(found, path)?) {
         transaction.execute_batch(sql).map_err(wrap)?;
+        if before + 1 == PAGES {
+            accounting::of_rows(&transaction, |what| StoreError::Damaged { path: path.to_owned(), what })?;
+        }
     }
     transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
     transaction.commit().map_err(wrap)?;

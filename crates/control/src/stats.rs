@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use forebay_route::{Counts, Kind, Owner};
-use rusqlite::{params_from_iter, types::Value};
+use forebay_route::{Counts, Owner};
 
 use crate::{
     Control, StoreError,
-    accounting::{owner_code, owner_of},
-    control::Job,
+    accounting::{PageRow, Range, each_row, owner_code, owner_of},
 };
 
 /// Which part of the accounting; the default is all of it.
@@ -65,122 +63,69 @@ impl Control {
     /// [`StoreError`].
     pub fn stats(&self, filter: &StatsFilter) -> Result<Stats, StoreError> {
         self.read(|job| {
-            let (condition, values) = filter.condition();
             let mut stats = Stats::default();
-            let mut owners: BTreeMap<Owner, Counts> = BTreeMap::new();
-            for row in rows(job, Per::Owner, &condition, &values)? {
-                stats.totals.add(row.kind, row.events, row.bytes);
-                owners.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
-            }
-            for (owner, counts) in owners {
+            let mut owners: BTreeMap<i64, Counts> = BTreeMap::new();
+            let mut minutes = Minutes { left: filter.minutes_max, newest_first: Vec::new() };
+            each_row(job, filter.range(), |minute_ms, row| {
+                if filter.owners.is_empty()
+                    || filter.owners.iter().any(|&owner| owner_code(owner) == row.owner)
+                {
+                    stats.totals.add(row.kind, row.events, row.bytes);
+                    owners.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
+                    minutes.add(minute_ms, row);
+                }
+            })?;
+            let owner =
+                |code| owner_of(code).ok_or_else(|| job.damaged(format!("the accounting has owner {code}")));
+            for (code, counts) in owners {
                 let sql = "SELECT name FROM projects WHERE id = ?1";
-                let name = job.row(sql, [owner_code(owner)], |row| row.get(0))?;
-                stats.owners.push(OwnerStats { owner, name, counts });
+                let name = job.row(sql, [code], |row| row.get(0))?;
+                stats.owners.push(OwnerStats { owner: owner(code)?, name, counts });
             }
-            stats.minutes = minutes(job, filter, &condition, values)?;
+            stats.owners.sort_by_key(|of| of.owner);
+            for (minute_ms, owners) in minutes.newest_first.into_iter().rev() {
+                for (code, counts) in owners {
+                    stats.minutes.push(MinuteStats { minute_ms, owner: owner(code)?, counts });
+                }
+            }
             Ok(stats)
         })
     }
 }
 
-struct Found {
-    owner: Owner,
-    minute_ms: u64,
-    kind: Kind,
-    events: u64,
-    bytes: u64,
+/// The newest minutes, as rows of ever older ones come in.
+struct Minutes {
+    left: usize,
+    newest_first: Vec<(u64, BTreeMap<i64, Counts>)>,
+}
+
+impl Minutes {
+    fn add(&mut self, minute_ms: u64, row: PageRow) {
+        let is_new = self.newest_first.last().is_none_or(|&(newest_ms, _)| newest_ms != minute_ms);
+        // What is summed up for good has no minute.
+        if is_new && minute_ms > 0 && self.left > 0 {
+            self.left -= 1;
+            self.newest_first.push((minute_ms, BTreeMap::new()));
+        }
+        if let Some((_, owners)) =
+            self.newest_first.last_mut().filter(|&&mut (newest_ms, _)| newest_ms == minute_ms)
+        {
+            owners.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
+        }
+    }
 }
 
 impl StatsFilter {
-    /// The condition in SQL, and its parameters.
-    fn condition(&self) -> (String, Vec<Value>) {
-        let mut condition = "true".to_owned();
-        let mut values = Vec::new();
-        let whole_minute = |ms: u64| Value::from(i64::try_from(ms - ms % 60_000).unwrap_or(i64::MAX));
-        if let Some(from_ms) = self.from_ms {
-            condition.push_str(" AND minute_ms >= ?");
-            values.push(whole_minute(from_ms));
-        }
-        if let Some(to_ms) = self.to_ms {
-            condition.push_str(" AND minute_ms <= ?");
-            values.push(whole_minute(to_ms));
-        }
-        if !self.owners.is_empty() {
-            let marks = vec!["?"; self.owners.len()].join(", ");
-            condition.push_str(&format!(" AND owner IN ({marks})"));
-            values.extend(self.owners.iter().map(|&owner| Value::from(owner_code(owner))));
-        }
-        (condition, values)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Per {
-    Owner,
-    OwnerAndMinute,
-}
-
-/// Sums by kind, reason and what `per` names.
-fn rows(job: &Job<'_>, per: Per, condition: &str, values: &[Value]) -> Result<Vec<Found>, StoreError> {
-    let (minute, group) = match per {
-        Per::Owner => ("0", "owner"),
-        Per::OwnerAndMinute => ("minute_ms", "minute_ms, owner"),
-    };
-    let sql = format!(
-        "SELECT owner, {minute}, kind, reason, sum(events), sum(bytes) FROM accounting WHERE {condition} \
-         GROUP BY {group}, kind, reason ORDER BY {group}"
-    );
-    let found = job.rows(&sql, params_from_iter(values), |row| {
-        Ok((
-            row.get(0)?,
-            row.get(1)?,
-            row.get::<_, String>(2)?,
-            row.get::<_, String>(3)?,
-            row.get(4)?,
-            row.get(5)?,
-        ))
-    })?;
-    found
-        .into_iter()
-        .map(|(owner, minute_ms, kind, reason, events, bytes)| {
-            let known = owner_of(owner).zip(Kind::parse(&kind, &reason).ok());
-            let (owner, kind) = known.ok_or_else(|| {
-                job.damaged(format!("the accounting has owner {owner}, kind {kind:?}, reason {reason:?}"))
-            })?;
-            Ok(Found { owner, minute_ms, kind, events, bytes })
-        })
-        .collect()
-}
-
-fn minutes(
-    job: &Job<'_>,
-    filter: &StatsFilter,
-    condition: &str,
-    mut values: Vec<Value>,
-) -> Result<Vec<MinuteStats>, StoreError> {
-    if filter.minutes_max == 0 {
-        return Ok(Vec::new());
-    }
-    let sql = format!(
-        "SELECT DISTINCT minute_ms FROM accounting WHERE minute_ms > 0 AND {condition} \
-         ORDER BY minute_ms DESC LIMIT {}",
-        filter.minutes_max
-    );
-    let newest: Vec<i64> = job.rows(&sql, params_from_iter(&values), |row| row.get(0))?;
-    let Some(&oldest) = newest.last() else { return Ok(Vec::new()) };
-    values.insert(0, Value::from(oldest));
-    let mut minutes: Vec<MinuteStats> = Vec::new();
-    for row in rows(job, Per::OwnerAndMinute, &format!("minute_ms >= ? AND {condition}"), &values)? {
-        match minutes.last_mut() {
-            Some(last) if last.minute_ms == row.minute_ms && last.owner == row.owner => {
-                last.counts.add(row.kind, row.events, row.bytes);
-            }
-            _ => {
-                let mut counts = Counts::default();
-                counts.add(row.kind, row.events, row.bytes);
-                minutes.push(MinuteStats { minute_ms: row.minute_ms, owner: row.owner, counts });
-            }
+    /// What has to be read for it: whole minutes, and all owners between the first and the last of those asked for.
+    fn range(&self) -> Range {
+        let whole_minute = |ms: u64| (ms - ms % 60_000).min(Range::ALL.minutes_ms.1);
+        let codes = || self.owners.iter().map(|&owner| owner_code(owner));
+        Range {
+            minutes_ms: (
+                self.from_ms.map_or(Range::ALL.minutes_ms.0, whole_minute),
+                self.to_ms.map_or(Range::ALL.minutes_ms.1, whole_minute),
+            ),
+            owners: codes().min().zip(codes().max()).unwrap_or(Range::ALL.owners),
         }
     }
-    Ok(minutes)
 }

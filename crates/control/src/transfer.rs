@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountProject, Control, CreatedProject, OrganisationRole, ProjectError, ProjectInfo, ProjectRole, Scope,
-    TokenInfo, TransferError, account,
+    TokenInfo, TransferError, account, accounting,
     control::{Changed, Job},
     keyring::{hex, new_credential, unhex},
     project::{self, API_KEY, API_SECRET},
@@ -415,6 +415,7 @@ fn import_tokens(job: &Job<'_>, old: &ProjectInfo, wanted: &ProjectDocument) -> 
     if staying(&old.tokens).eq(wanted.tokens.iter().map(String::as_str)) {
         return Ok(false);
     }
+    accounting::settle(job, old.id)?;
     // What is retired here stays so; what the other node still has, sends again.
     for token in old.tokens.iter().filter(|token| token.ends_at_ms.is_none()) {
         if !wanted.tokens.contains(&token.token) {

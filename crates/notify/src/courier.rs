@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forebay_control::{Channel, Content, Control, Message, Sending};
+use forebay_control::{Channel, Content, Control, Message, Sending, chain};
 
-use crate::{Gateway, Mailer, disk, mail::chain};
+use crate::{Gateway, Mailer, disk};
 
 /// How often the outbox is asked: a query that an index answers.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@
 use std::{fmt, fs, io, net::ToSocketAddrs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use forebay_control::Sending;
+use forebay_control::{Sending, chain};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, StatusCode, Uri,
@@ -24,7 +24,7 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::mail::{chain, is_this_machine};
+use crate::mail::is_this_machine;
 
 /// Of a whole request: a code that comes later is hardly waited for.
 const TIMEOUT: Duration = Duration::from_secs(15);

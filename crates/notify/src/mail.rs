@@ -7,7 +7,7 @@
 
 use std::{fmt, fs, io, net::IpAddr, path::PathBuf, time::Duration};
 
-use forebay_control::Sending;
+use forebay_control::{Sending, chain};
 use lettre::{
     Address, Message, SmtpTransport, Transport,
     message::{Mailbox, header::ContentType},
@@ -211,18 +211,4 @@ fn first_line(path: &PathBuf) -> Result<String, MailConfigError> {
     let text =
         fs::read_to_string(path).map_err(|source| MailConfigError::File { path: path.clone(), source })?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text.replace(['\n', '\r'], " ")
 }

@@ -10,15 +10,12 @@
 //!   kept, minutes are merged into the newest: a count is never lost, its minute may be.
 //! * Collecting costs by the tallies that changed, not by the projects there are.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use forebay_record::{Endpoint, ProjectId};
 
 use crate::{
-    Counts, Credential, Kind, Owner, Reason, Refusal, Row, Tally, UnknownToken, UsedToken, Uses,
+    Counts, Credential, Owner, Reason, Refusal, Row, Tally, UnknownToken, UsedToken, Uses,
     callers::{Caller, Callers},
     clip_sample,
     refusals::Refusals,
@@ -68,9 +65,9 @@ pub struct Ledger {
 struct Books {
     totals: Counts,
     /// What each owner that ever counted anything had counted when last collected.
-    owners: BTreeMap<Owner, Counts>,
-    /// (minute, owner, kind) to (events, bytes), not yet drained.
-    rows: BTreeMap<(u64, Owner, Kind), (u64, u64)>,
+    owners: HashMap<Owner, Counts>,
+    /// Not yet drained; several of one minute, owner and kind add up.
+    rows: Vec<Row>,
 }
 
 impl Ledger {
@@ -131,7 +128,10 @@ impl Ledger {
     /// What each owner that ever counted anything counted up to `now_ms`, in the order of owners.
     #[must_use]
     pub fn owners(&self, now_ms: u64) -> Vec<(Owner, Counts)> {
-        self.collect(now_ms).owners.iter().map(|(&owner, counts)| (owner, counts.clone())).collect()
+        let mut owners: Vec<_> =
+            self.collect(now_ms).owners.iter().map(|(&owner, counts)| (owner, counts.clone())).collect();
+        owners.sort_unstable_by_key(|&(owner, _)| owner);
+        owners
     }
 
     /// Events that lost their verdict: always 0.
@@ -157,18 +157,16 @@ impl Ledger {
         let changed = self.changed();
         drop(held);
         books.enter(now_ms, changed, self.limits.rows);
-        let rows = std::mem::take(&mut books.rows);
-        rows.into_iter()
-            .map(|((minute_ms, owner, kind), (events, bytes))| Row { minute_ms, owner, kind, events, bytes })
-            .collect()
+        let mut rows = std::mem::take(&mut books.rows);
+        drop(books);
+        add_up(&mut rows);
+        rows
     }
 
     /// Takes back rows that could not be persisted: the next drain returns them again.
     pub fn put_back(&self, rows: Vec<Row>) {
         let mut books = lock(&self.books);
-        for row in rows {
-            books.add_row((row.minute_ms, row.owner, row.kind), row.events, row.bytes);
-        }
+        books.rows.extend(rows);
         books.bound_rows(self.limits.rows);
     }
 
@@ -317,30 +315,41 @@ impl Books {
     fn enter(&mut self, now_ms: u64, changed: Vec<(Owner, Counts)>, rows_max: usize) {
         let minute_ms = now_ms - now_ms % 60_000;
         for (owner, counts) in changed {
-            let earlier = self.owners.remove(&owner).unwrap_or_default();
-            for (kind, events, bytes) in counts.since(&earlier) {
+            let earlier = self.owners.entry(owner).or_default();
+            for (kind, events, bytes) in counts.since(earlier) {
                 self.totals.add(kind, events, bytes);
-                self.add_row((minute_ms, owner, kind), events, bytes);
+                self.rows.push(Row { minute_ms, owner, kind, events, bytes });
             }
-            self.owners.insert(owner, counts);
+            *earlier = counts;
         }
         self.bound_rows(rows_max);
     }
 
-    fn add_row(&mut self, key: (u64, Owner, Kind), events: u64, bytes: u64) {
-        let row = self.rows.entry(key).or_default();
-        row.0 += events;
-        row.1 += bytes;
-    }
-
-    /// Merges all minutes into the newest when there are more than `limit` rows.
+    /// Adds up rows of the same, when there are more than `limit`; merges all minutes into the newest, when there still are.
     fn bound_rows(&mut self, limit: usize) {
         if self.rows.len() <= limit {
             return;
         }
-        let newest = self.rows.last_key_value().map_or(0, |((minute, ..), _)| *minute);
-        for ((_, owner, kind), (events, bytes)) in std::mem::take(&mut self.rows) {
-            self.add_row((newest, owner, kind), events, bytes);
+        add_up(&mut self.rows);
+        let newest = self.rows.last().map_or(0, |row| row.minute_ms);
+        // Of one minute there are no more rows than owners and kinds.
+        if self.rows.len() > limit && self.rows[0].minute_ms < newest {
+            self.rows.iter_mut().for_each(|row| row.minute_ms = newest);
+            add_up(&mut self.rows);
         }
     }
+}
+
+/// Brings rows into the order of minutes, owners and kinds, one of each.
+fn add_up(rows: &mut Vec<Row>) {
+    let key = |row: &Row| (row.minute_ms, row.owner, row.kind);
+    rows.sort_unstable_by_key(key);
+    rows.dedup_by(|next, row| {
+        let is_same = key(next) == key(row);
+        if is_same {
+            row.events += next.events;
+            row.bytes += next.bytes;
+        }
+        is_same
+    });
 }

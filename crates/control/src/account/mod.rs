@@ -149,7 +149,9 @@ pub(crate) fn insert(job: &Job<'_>, row: &Row<'_>, secret_sha256: &[u8; 32]) -> 
     let keyring = &job.control.keyring;
     job.execute(
         "INSERT INTO service_accounts (organisation_id, username, secret_mac, secret_sha256_sealed, expires_at_ms, \
-         created_at_ms, created_by, organisation_role, scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         created_at_ms, created_by, organisation_role, scopes, made_for) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
+         coalesce((SELECT id FROM people WHERE 'person:' || id = ?7), \
+         (SELECT made_for FROM service_accounts WHERE 'service_account:' || username = ?7)))",
         params![
             organisation,
             username,

@@ -3,15 +3,23 @@
 use crate::role::written_as_words;
 
 /// One thing that a narrowed service account still does, as far as its roles reach for it.
+///
+/// ```
+/// use forebay_control::Scope;
+///
+/// // An account that is narrowed to these alone signs in, and does nothing.
+/// let to_come: Vec<_> = Scope::ALL.into_iter().filter(|scope| scope.is_to_come()).collect();
+/// assert_eq!(to_come, [Scope::EngageRead, Scope::Gdpr]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Reads events: the raw export.
     Export,
-    /// Reads profiles.
+    /// Reads profiles: to come.
     EngageRead,
     /// Imports events, and replaces lookup tables.
     Import,
-    /// Retrieves and erases end users' data.
+    /// Retrieves and erases end users' data: to come.
     Gdpr,
 }
 
@@ -28,6 +36,18 @@ impl Scope {
             Scope::Import => "import",
             Scope::Gdpr => "gdpr",
         }
+    }
+
+    /// Whether what it names is not there yet: whoever shows it says so.
+    #[must_use]
+    pub fn is_to_come(self) -> bool {
+        matches!(self, Scope::EngageRead | Scope::Gdpr)
+    }
+
+    /// How people read it: the word, and whether it does nothing yet.
+    #[must_use]
+    pub fn for_people(self) -> String {
+        format!("{self}{}", if self.is_to_come() { " (nothing yet)" } else { "" })
     }
 }
 

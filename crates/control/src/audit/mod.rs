@@ -120,6 +120,11 @@ impl Acting<'_> {
                 }
                 (Actor::Account(id), None, None) => {
                     narrow("actor = ?", crate::account::subject(job, id)?.into());
+                    // One of the same name may have been deleted before.
+                    narrow(
+                        "at_ms >= (SELECT created_at_ms FROM service_accounts WHERE id = ?)",
+                        Value::from(i64::try_from(id).unwrap_or(i64::MAX)),
+                    );
                 }
                 (Actor::Host, None, None) => {}
             }

@@ -15,6 +15,23 @@ pub use people::PeopleError;
 pub use project::ProjectError;
 pub use transfer::TransferError;
 
+/// An error and its causes on one line, as a log or a message has it.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text.replace(['\n', '\r'], " ")
+}
+
 /// The store itself failed: nothing of the change was made.
 #[derive(Debug)]
 pub enum StoreError {

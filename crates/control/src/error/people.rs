@@ -132,6 +132,8 @@ pub enum PeopleError {
     InvitationGone,
     /// The invitation is for another address than the actor's.
     InvitationOfAnother,
+    /// It was taken as somebody new under an address that somebody here has, and is used up by that.
+    InvitationSpent,
     /// The code is none, was used or has ended, or somebody has set up already.
     SetupCodeGone,
     /// Which organisation is meant must be said: there are several for the actor, or none.
@@ -141,6 +143,18 @@ pub enum PeopleError {
     },
     /// The organisation still has projects or service accounts.
     OrganisationInUse {
+        /// Which.
+        id: u64,
+    },
+    /// The person has created as many organisations within the hour as are let through.
+    TooManyOrganisations {
+        /// How many that is.
+        max: u64,
+        /// When another one may be, in seconds.
+        retry_after_s: u64,
+    },
+    /// The first organisation, whose owners look after the server, is not deleted by them.
+    FirstOrganisation {
         /// Which.
         id: u64,
     },
@@ -170,6 +184,15 @@ pub enum PeopleError {
     /// A code was sent a moment ago, or several within the hour.
     CodeTooSoon {
         /// When another one may be asked for, in seconds.
+        retry_after_s: u64,
+    },
+    /// So many addresses were reached within the hour as may be.
+    OutreachExceeded {
+        /// By whom: such as person:7, or organisation:3 for whoever acts in its name.
+        who: String,
+        /// How many that is.
+        max: u64,
+        /// When another one may be, in seconds.
         retry_after_s: u64,
     },
     /// It is not the code that was sent, or that one has ended.
@@ -274,7 +297,11 @@ impl fmt::Display for PeopleError {
                 f.write_str("that invitation was used or taken back, or has ended; ask for another")
             }
             PeopleError::InvitationOfAnother => f.write_str(
-                "that invitation is for another address; sign in as whom it is for, or ask for one to yours",
+                "sign in as whom that invitation is for to take it, or ask for one to your own address",
+            ),
+            PeopleError::InvitationSpent => f.write_str(
+                "somebody here has the address that invitation was for, and it is used up; ask for another one, and sign in \
+                 before you take it",
             ),
             PeopleError::SetupCodeGone => f.write_str(
                 "that set-up link was used, replaced or has ended; `forebay owner setup-link` on the host prints another \
@@ -287,6 +314,16 @@ impl fmt::Display for PeopleError {
                 let ids: Vec<_> = organisations.iter().map(u64::to_string).collect();
                 write!(f, "say which organisation is meant: {}", ids.join(", "))
             }
+            PeopleError::TooManyOrganisations { max, retry_after_s } => write!(
+                f,
+                "you have created {max} organisations within the hour, and no more are let through; the next one can be \
+                 in {retry_after_s} seconds"
+            ),
+            PeopleError::FirstOrganisation { id } => write!(
+                f,
+                "organisation {id} is the first one, whose owners look after this server; only a command on the host \
+                 deletes it: `forebay organisation delete {id}`"
+            ),
             PeopleError::OrganisationInUse { id } => write!(
                 f,
                 "organisation {id} still has projects or service accounts; hand those on or delete them first (a deleted \
@@ -321,6 +358,14 @@ impl fmt::Display for PeopleError {
             }
             PeopleError::CodeTooSoon { retry_after_s } => {
                 write!(f, "a code was sent already; another one can be asked for in {retry_after_s} seconds")
+            }
+            PeopleError::OutreachExceeded { who, max, retry_after_s } => {
+                let key = if who.starts_with("organisation:") { "organisation" } else { "person" };
+                write!(
+                    f,
+                    "{who} has invited or written to {max} addresses within the hour, and no more are let through \
+                     (`people.{key}_addresses_hour_max`); the next one can be in {retry_after_s} seconds"
+                )
             }
             PeopleError::ConfirmationWrong => {
                 f.write_str("that is not the code that was sent, or it has ended; ask for another")

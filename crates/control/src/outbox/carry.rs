@@ -8,7 +8,7 @@ use std::{
 use rusqlite::params;
 use serde::Serialize;
 
-use super::{Channel, Content, DONE_MAX, KEEP_MS, SEALED_FOR};
+use super::{Channel, Content, DONE_MAX, KEEP_MS, sealed};
 use crate::{Acting, Control, PeopleError, PersonId, StoreError, control::Job};
 
 /// How long after the first, second and further failures a mail is tried again.
@@ -78,7 +78,7 @@ pub struct MessageInfo {
     pub channel: Channel,
     /// What it is about, such as `password-changed`.
     pub about: String,
-    /// To which address or number.
+    /// To which address, or to the phone that ends in which digits.
     pub recipient: String,
     /// When it came into the outbox, in milliseconds since the epoch.
     pub created_at_ms: u64,
@@ -155,10 +155,8 @@ impl Control {
         }
         let mut messages = Vec::with_capacity(due.len());
         for (id, recipient, sealed) in due {
-            let content =
-                self.keyring.open(SEALED_FOR, &sealed).and_then(|text| serde_json::from_slice(&text).ok());
-            match content {
-                Some(content) => messages.push(Message { id, recipient, content }),
+            match sealed::open(&self.keyring, recipient, &sealed) {
+                Some((recipient, content)) => messages.push(Message { id, recipient, content }),
                 None => {
                     let why = Sending::Refused("it does not open under keys/server.key".to_owned());
                     self.carried(id, &why)?;
@@ -297,7 +295,7 @@ fn done(job: &Job<'_>, id: u64, state: MessageState, why: Option<&str>) -> Resul
         tracing::warn!(message = id, channel = channel.as_str(), why, "a message was not sent");
     }
     // Of somebody who is gone, no address stays.
-    let sql = "UPDATE outbox SET recipient = 'somebody who left', error = NULL WHERE id = ?1 AND person_id IS NOT NULL \
+    let sql = "UPDATE outbox SET recipient = 'somebody who left', recipient_mac = NULL, error = NULL WHERE id = ?1 AND person_id IS NOT NULL \
                AND NOT EXISTS (SELECT 1 FROM people WHERE people.id = outbox.person_id)";
     job.execute(sql, [id])?;
     let sql = "DELETE FROM outbox WHERE state <> 'waiting' AND (done_at_ms < ?1 OR id <= \

@@ -4,24 +4,27 @@
 //! * A message and its cause are one transaction: none is sent for what was rolled back, and none is lost between a change
 //!   and its sending. Whoever carries them ([`Control::due_messages`]) may do so twice after a crash, and never not at all
 //!   without it being told here.
-//! * What a message says is sealed while it waits, and gone when it is done.
+//! * What a message says is sealed while it waits, and gone when it is done; so is the number of a phone: [`sealed`].
 //! * The outbox is bounded: at most [`WAITING_MAX`] wait, each for a time; of those that are done the last [`DONE_MAX`] are
 //!   kept, for [`KEEP_MS`].
 //! * Nothing is put there where nothing is carried: see [`Control::set_channels`].
 
 mod carry;
 mod notice;
+mod sealed;
 
 use std::fmt;
 
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use crate::{Control, PersonId, StoreError, control::Job, person::key};
+use crate::{Control, PersonId, StoreError, control::Job};
+use sealed::Row;
 
 pub(crate) use carry::{Gauges, forget, of_person};
 pub use carry::{Message, MessageInfo, MessageState, MessageStats, Sending};
 pub(crate) use notice::{Notice, project_owners, quoted, tell, tell_at, tell_owners};
+pub(crate) use sealed::seal_numbers;
 
 /// More than so many do not wait: the one that was to be tried last gives way, and is told of as failed.
 const WAITING_MAX: u64 = 2000;
@@ -146,14 +149,11 @@ pub(crate) fn put(job: &Job<'_>, draft: &Draft<'_>) -> Result<(), StoreError> {
     if !is_carried {
         return Ok(());
     }
-    // However it is capitalised, it is one.
-    let recipient = key(draft.recipient);
-    let text = serde_json::to_vec(draft.content).map_err(|e| job.damaged(e.to_string()))?;
-    let sealed = job.control.keyring.seal(SEALED_FOR, &text)?;
+    let Row { recipient, mac, sealed } = sealed::seal(job, draft.recipient, draft.content)?;
     let expires_at_ms = draft.expires_at_ms.unwrap_or(job.now_ms + MAIL_MS);
     job.execute(
-        "INSERT INTO outbox (kind, about, recipient, person_id, sealed, created_at_ms, expires_at_ms, next_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6)",
+        "INSERT INTO outbox (kind, about, recipient, person_id, sealed, created_at_ms, expires_at_ms, next_at_ms, \
+         recipient_mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8)",
         params![
             channel.as_str(),
             draft.about,
@@ -161,15 +161,22 @@ pub(crate) fn put(job: &Job<'_>, draft: &Draft<'_>) -> Result<(), StoreError> {
             draft.person.map(|person| person.0),
             sealed,
             job.now_ms,
-            expires_at_ms
+            expires_at_ms,
+            mac
         ],
     )?;
     let id = job.last_id()?;
     // Each kind by itself: what others have sent to somebody, an invitation, leaves room for what that person must hear.
-    let sql = "SELECT count(*) FROM outbox WHERE recipient = ?1 AND about = ?2 AND created_at_ms > ?3";
+    let column = if mac.is_some() { "recipient_mac" } else { "recipient" };
+    let sql =
+        format!("SELECT count(*) FROM outbox WHERE {column} = ?1 AND about = ?2 AND created_at_ms > ?3");
     let hour_ago = job.now_ms.saturating_sub(HOUR_MS);
-    let of_hour: u64 =
-        job.row(sql, params![recipient, draft.about, hour_ago], |row| row.get(0))?.unwrap_or(0);
+    let count = |row: &rusqlite::Row<'_>| row.get::<_, u64>(0);
+    let of_hour = match mac {
+        Some(mac) => job.row(&sql, params![mac, draft.about, hour_ago], count)?,
+        None => job.row(&sql, params![recipient, draft.about, hour_ago], count)?,
+    };
+    let of_hour = of_hour.unwrap_or(0);
     if of_hour > HOURLY_MAX {
         let why = format!("not tried: more than {HOURLY_MAX} messages of a kind to one recipient in an hour");
         return carry::give_up(job, id, &why);
@@ -184,6 +191,3 @@ pub(crate) fn put(job: &Job<'_>, draft: &Draft<'_>) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-/// What messages are sealed for.
-const SEALED_FOR: &str = "message of the outbox";

@@ -28,6 +28,8 @@ pub struct SignInRecord {
     pub address: String,
     /// Whether it succeeded.
     pub succeeded: bool,
+    /// The name made up for the browser, if they had signed in with it before.
+    pub browser: Option<String>,
 }
 
 /// Everything that is held about a person. No secret is in it.
@@ -197,8 +199,13 @@ fn pseudonym(job: &Job<'_>, id: PersonId) -> String {
 }
 
 fn sign_ins(job: &Job<'_>, email_key: &str) -> Result<Vec<SignInRecord>, StoreError> {
-    let sql = "SELECT at_ms, address, succeeded FROM sign_ins WHERE email_key = ?1 ORDER BY id";
+    let sql = "SELECT at_ms, address, succeeded, device FROM sign_ins WHERE email_key = ?1 ORDER BY id";
     job.rows(sql, [email_key], |row| {
-        Ok(SignInRecord { at_ms: row.get(0)?, address: row.get(1)?, succeeded: row.get(2)? })
+        Ok(SignInRecord {
+            at_ms: row.get(0)?,
+            address: row.get(1)?,
+            succeeded: row.get(2)?,
+            browser: row.get(3)?,
+        })
     })
 }

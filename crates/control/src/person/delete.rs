@@ -46,6 +46,7 @@ impl Acting<'_> {
                 leave(job, &leaving, membership.id, &membership.name)?;
             }
             job.execute("DELETE FROM sign_ins WHERE email_key = ?1", [super::key(&leaving.email)])?;
+            job.execute("DELETE FROM outreach WHERE who = ?1", [subject(id)])?;
             // Sessions and roles in projects go with the row.
             job.execute("DELETE FROM people WHERE id = ?1", [id.0])?;
             outbox::forget(job, id)?;

@@ -4,6 +4,8 @@
 //! # Invariants
 //! * A code is kept as a digest, counts once, and ends after a time.
 //! * Nobody invites to a role above their own; an invitation whose giver may no longer give it is worth nothing.
+//! * Neither an invitation nor what its code opens says whether somebody with that address is known here. Only coming in
+//!   does, under an address that is free: which takes the invitation, and is in the audit.
 //! * An organisation has at most one open invitation for an address, and at most [`OPEN_MAX`] in all.
 
 use std::fmt;
@@ -86,22 +88,12 @@ impl fmt::Debug for Invited {
     }
 }
 
-/// An invitation as whoever holds the code sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-pub struct OpenInvitation {
-    /// The invitation.
-    #[serde(flatten)]
-    pub invitation: Invitation,
-    /// Whether somebody with that address is known here: they sign in and take it, others choose a password.
-    pub is_known: bool,
-}
-
 impl Acting<'_> {
     /// Invites somebody: an organisation admin's, up to their own role. An open invitation of the same address gives
     /// way to this one.
     ///
     /// # Errors
-    /// [`PeopleError::AlreadyMember`], [`PeopleError::AboveOneself`] and others.
+    /// [`PeopleError::AlreadyMember`], [`PeopleError::AboveOneself`], [`PeopleError::OutreachExceeded`] and others.
     pub fn invite(&self, new: &NewInvitation) -> Result<Invited, PeopleError> {
         check_email(&new.email)?;
         let code = new_credential()?;
@@ -130,6 +122,7 @@ impl Acting<'_> {
             if job.row(sql, [organisation], |row| row.get::<_, u64>(0))?.unwrap_or_default() >= OPEN_MAX {
                 return Err(PeopleError::TooManyInvitations { organisation, max: OPEN_MAX });
             }
+            self.reach_out(job, Some(organisation))?;
             let (invited_by, invited_by_account) = match self.actor {
                 Actor::Host => (None, None),
                 Actor::Person(id) => (Some(id.0), None),
@@ -234,34 +227,41 @@ impl Acting<'_> {
 }
 
 impl Control {
-    /// What a code invites to.
+    /// What a code invites to. Whoever invites holds the code, too, so nothing here says whether the address it is for is
+    /// known.
     ///
     /// # Errors
     /// [`PeopleError::InvitationGone`] for a code that is none, was used or taken back, or has ended: it is not said
     /// which.
-    pub fn invitation(&self, code: &str) -> Result<OpenInvitation, PeopleError> {
-        self.read(|job| {
-            let invitation = open(job, code)?;
-            let is_known = of_email(job, &invitation.email)?.is_some();
-            Ok(OpenInvitation { invitation, is_known })
-        })
+    pub fn invitation(&self, code: &str) -> Result<Invitation, PeopleError> {
+        self.read(|job| open(job, code))
     }
 
     /// Takes an invitation, as somebody who is not known here yet: enters them, under the address it is for, with that
     /// name and password.
     ///
     /// # Errors
-    /// [`PeopleError::InvitationGone`]; [`PeopleError::EmailTaken`] if they are known: they sign in and take it.
+    /// [`PeopleError::InvitationGone`]; [`PeopleError::InvitationSpent`] if they are known: the invitation is gone then, and
+    /// they sign in to take another one.
     pub fn accept_invitation(&self, code: &str, name: &str, password: &str) -> Result<Person, PeopleError> {
         let email = self.read(|job| open(job, code))?.email;
         let new = NewPerson { email, name: name.to_owned(), password: Some(password.to_owned()) };
         let ready = Ready::of(&new)?;
-        self.change_as("invitation", |job| {
+        self.change_as("invitation", |job| -> Result<_, PeopleError> {
             let invitation = open(job, code)?;
+            if let Some(known) = of_email(job, &invitation.email)? {
+                // That somebody has the address is learned once, at the cost of the invitation, and stands in the audit.
+                job.execute("DELETE FROM invitations WHERE id = ?1", [invitation.id])?;
+                let detail =
+                    format!("invitation {} to the address of {}", invitation.id, super::subject(known));
+                let organisation = invitation.organisation.to_string();
+                job.audit("organisation.invitation_spent", &organisation, &detail)?;
+                return Ok(Err(PeopleError::InvitationSpent));
+            }
             let id = ready.enter(job)?;
             take(job, &invitation, id)?;
-            person(job, id)
-        })
+            Ok(Ok(person(job, id)?))
+        })?
     }
 }
 

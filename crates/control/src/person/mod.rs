@@ -9,6 +9,7 @@
 mod code;
 mod data;
 mod delete;
+mod device;
 mod gdpr;
 mod invitation;
 mod losses;
@@ -38,15 +39,18 @@ use crate::{
 
 pub use data::{Erasure, PersonalData, SignInRecord};
 pub use delete::HandOver;
+pub use device::{DEVICE_BYTES_MAX, DEVICE_LIFE_MS};
 pub(crate) use gdpr::lapse as lapse_gdpr_tokens;
 pub use gdpr::{GdprToken, GdprTokenInfo};
-pub use invitation::{Invitation, Invited, NewInvitation, OpenInvitation};
+pub use invitation::{Invitation, Invited, NewInvitation};
 pub use losses::{Losses, OrganisationLoss, Outcome, ProjectLoss};
 pub use personal::{Preferences, PreferencesChange, Usage, ViewSetting};
 pub use phone::CodeSent;
+pub(crate) use phone::masked;
 pub use proof::PasswordProof;
 pub use session::{Session, SignedIn};
 pub use setup::SetupCode;
+use sign_in::Place;
 pub use sign_in::SignIn;
 pub(crate) use two_factor::is_on as has_two_factor;
 pub use two_factor::{Enrolment, Kind as TwoFactorKind, TwoFactor};
@@ -243,9 +247,10 @@ impl Acting<'_> {
             {
                 // Whether somebody has an address is as hard to guess as a password.
                 let (email_key, from) = (key(&old.email), subject(id));
-                sign_in::throttle(job, &email_key, &from)?;
+                sign_in::throttle_session(job, &email_key, &from)?;
+                self.reach_out(job, None)?;
                 if let Err(taken) = check_free(job, email) {
-                    sign_in::note(job, &email_key, &from, false)?;
+                    sign_in::note(job, &email_key, &Place::of_session(&from), false)?;
                     return Ok(Err(taken));
                 }
             }

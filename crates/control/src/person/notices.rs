@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Acting, Control, PeopleError, PersonId, StoreError,
     control::Job,
+    organisation,
     outbox::{self, Content, Draft, Notice, tell_at},
 };
 
@@ -18,11 +19,11 @@ impl Acting<'_> {
     /// Sends another code to a person's address for notices.
     ///
     /// # Errors
-    /// [`PeopleError::CodeTooSoon`]; [`PeopleError::NothingToConfirm`] where there is no address, it is confirmed, or no
-    /// mail is sent.
+    /// [`PeopleError::CodeTooSoon`], [`PeopleError::OutreachExceeded`]; [`PeopleError::NothingToConfirm`] where there is no
+    /// address, it is confirmed, or no mail is sent.
     pub fn send_notice_code(&self, id: PersonId) -> Result<(), PeopleError> {
         self.require_self(id)?;
-        self.change(|job| send_code(job, id))
+        self.change(|job| send_code(job, id, self))
     }
 
     /// Notices go to a person's address for notices from now on, `code` being what was sent there. The host's word is
@@ -49,7 +50,7 @@ impl Acting<'_> {
     }
 
     /// Sends the link of an invitation by mail to whom it is for, if mail is sent and it is known where the console is;
-    /// says whether it is. `code` is that of the invitation.
+    /// says whether it is. `code` is that of the invitation, which goes by mail once.
     ///
     /// # Errors
     /// [`PeopleError::InvitationGone`].
@@ -70,6 +71,10 @@ impl Acting<'_> {
             );
             let subject = format!("An invitation to {}", outbox::quoted(&open.organisation_name));
             let content = Content::Mail { subject, text };
+            let sql = "UPDATE invitations SET mailed_at_ms = ?2 WHERE id = ?1 AND mailed_at_ms IS NULL";
+            if job.execute(sql, params![open.id, job.now_ms])? == 0 {
+                return Ok(true);
+            }
             outbox::put(
                 job,
                 &Draft {
@@ -93,8 +98,7 @@ impl Control {
     /// [`StoreError`].
     pub fn tell_operators(&self, free: Option<(u64, u64)>, unable: Option<&str>) -> Result<(), StoreError> {
         self.change_as("server", |job| {
-            let sql = "SELECT id FROM organisations ORDER BY id LIMIT 1";
-            let Some(first) = job.row(sql, [], |row| row.get(0))? else { return Ok(()) };
+            let Some(first) = organisation::first(job)? else { return Ok(()) };
             let low = free.map(|(free_percent, free_bytes)| Notice::DiskLow { free_percent, free_bytes });
             for notice in low.into_iter().chain(unable.map(Notice::CannotStore)) {
                 let sql = "SELECT 1 FROM outbox WHERE about = ?1 AND created_at_ms > ?2 LIMIT 1";
@@ -109,11 +113,16 @@ impl Control {
 }
 
 /// A new address for notices: the code goes there, and the one they sign in by is told.
-pub(super) fn changed(job: &Job<'_>, id: PersonId, new: Option<&str>) -> Result<(), PeopleError> {
+pub(super) fn changed(
+    job: &Job<'_>,
+    id: PersonId,
+    new: Option<&str>,
+    by: &Acting<'_>,
+) -> Result<(), PeopleError> {
     if new.is_some() && outbox::channels(job)?.mail {
-        match send_code(job, id) {
+        match send_code(job, id, by) {
             // So many addresses in so short a time are not written to; the page offers to send it later.
-            Ok(()) | Err(PeopleError::CodeTooSoon { .. }) => {}
+            Ok(()) | Err(PeopleError::CodeTooSoon { .. } | PeopleError::OutreachExceeded { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -121,14 +130,17 @@ pub(super) fn changed(job: &Job<'_>, id: PersonId, new: Option<&str>) -> Result<
     Ok(tell_at(job, &email, Some(id), &Notice::SecondAddress(new))?)
 }
 
-fn send_code(job: &Job<'_>, id: PersonId) -> Result<(), PeopleError> {
+fn send_code(job: &Job<'_>, id: PersonId, by: &Acting<'_>) -> Result<(), PeopleError> {
     let preferences = preferences(job, id)?;
     let email = preferences.notice_email.filter(|_| !preferences.notice_email_confirmed);
     let email = email.ok_or(PeopleError::NothingToConfirm)?;
     if !outbox::channels(job)?.mail {
         return Err(PeopleError::NothingToConfirm);
     }
+    // No code ends the one before without being sent, and none that is not sent is counted.
+    by.check_outreach(job, None)?;
     let code = code::issue(job, id, Purpose::NoticeEmail, &key(&email))?;
+    by.reach_out(job, None)?;
     let text = format!(
         "Somebody wants notices about their account on an event collector sent to this address. If that is you, enter \
          this code on the page of your preferences, within an hour:\n\n    {code}\n\nIf it is not, there is nothing to do: \

@@ -87,7 +87,7 @@ impl Acting<'_> {
             let Preferences { notice_email, remembers_views, logs_usage, tells_sign_ins, .. } = &new;
             job.execute(sql, params![id.0, notice_email, remembers_views, logs_usage, tells_sign_ins, is_other])?;
             if is_other {
-                notices::changed(job, id, notice_email.as_deref())?;
+                notices::changed(job, id, notice_email.as_deref(), self)?;
             }
             if !new.remembers_views {
                 job.execute("DELETE FROM view_settings WHERE person_id = ?1", [id.0])?;

@@ -4,8 +4,7 @@
 //! * It is asked for only once a code that was sent there has come back.
 //! * A code is sent for a right password only, so that nobody has messages sent to others; how often, how long it counts and
 //!   how many guesses are looked at: see [`code`](super::code).
-//! * The number is sealed where it is kept; to others its last digits are shown. A code on its way names it in the outbox,
-//!   where operators see it, until that forgets the message.
+//! * The number is sealed wherever it is kept, in the outbox too; to others its last digits are shown.
 
 use rusqlite::params;
 
@@ -140,7 +139,7 @@ fn purpose(id: PersonId) -> String {
 }
 
 /// A number by its last three digits.
-fn masked(number: &str) -> String {
+pub(crate) fn masked(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
     let last: String = digits[digits.len().saturating_sub(3)..].iter().collect();
     format!("the phone that ends in {last}")

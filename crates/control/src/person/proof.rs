@@ -39,15 +39,15 @@ impl Acting<'_> {
         let from = format!("person:{id}");
         let (email_key, hash) = self.read(|job| {
             let email_key = key(&super::person(job, id)?.email);
-            sign_in::throttle(job, &email_key, &from)?;
+            sign_in::throttle_session(job, &email_key, &from)?;
             Ok((email_key, hash_of(job, id)?))
         })?;
         if self.control.verify_password(id, password, hash.as_deref())? {
             return Ok(proof);
         }
         self.change(|job| {
-            sign_in::throttle(job, &email_key, &from)?;
-            Ok(sign_in::note(job, &email_key, &from, false)?)
+            sign_in::throttle_session(job, &email_key, &from)?;
+            Ok(sign_in::note(job, &email_key, &sign_in::Place::of_session(&from), false)?)
         })?;
         Err(PeopleError::PasswordWrong)
     }

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use rusqlite::params;
 use serde::Serialize;
 
-use super::subject;
+use super::{device, subject};
 use crate::{Acting, Control, PeopleError, PersonId, control::Job, keyring::new_credential};
 
 /// A session ends after this long without a request.
@@ -42,6 +42,9 @@ pub struct SignedIn {
     pub session: Session,
     /// What is shown with each request.
     pub secret: String,
+    /// What the browser shows when it signs in again, so that nobody who guesses elsewhere keeps its person out: in the place of
+    /// what it showed, with what is in that of the last few others that signed in with it.
+    pub device: String,
 }
 
 impl fmt::Debug for SignedIn {
@@ -124,12 +127,13 @@ fn is_alive(session: &Session, now_ms: u64) -> bool {
         && now_ms.saturating_sub(session.created_at_ms) < AGE_MS_MAX
 }
 
-/// Begins a session.
+/// Begins a session in a browser that `shows` what it was told before, if anything.
 pub(super) fn begin(
     job: &Job<'_>,
     person: PersonId,
     address: &str,
     user_agent: &str,
+    shows: Option<&str>,
 ) -> Result<SignedIn, PeopleError> {
     let secret = new_credential()?;
     let user_agent: String =
@@ -159,7 +163,8 @@ pub(super) fn begin(
         user_agent,
     };
     job.audit("session.began", &subject(person), &format!("from {address}"))?;
-    Ok(SignedIn { session, secret })
+    let device = device::issue(&job.control.keyring, person, shows, job.now_ms)?;
+    Ok(SignedIn { session, secret, device })
 }
 
 fn sessions(

@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     Acting, Control, OrganisationRole, PasswordProof, PeopleError, PersonId, ProjectError, ProjectRole,
+    accounting,
     actor::{Actor, role},
     control::{Changed, Job},
+    organisation,
     person::lapse_gdpr_tokens,
 };
 
@@ -256,13 +258,13 @@ impl Control {
         })
     }
 
-    /// The first organisation, that of whoever set up the server; `None` before there is any.
+    /// The first organisation, that of whoever set up the server; `None` before there is any, and where it is gone: no
+    /// other takes its place but one that the host makes.
     ///
     /// # Errors
     /// [`ProjectError`].
     pub fn first_organisation(&self) -> Result<Option<u64>, ProjectError> {
-        let sql = "SELECT id FROM organisations ORDER BY id LIMIT 1";
-        self.read(|job| Ok(job.row(sql, [], |row| row.get(0))?))
+        self.read(|job| Ok(organisation::first(job)?))
     }
 
     /// The project that `token` sends to.
@@ -285,6 +287,7 @@ pub(crate) fn purge(job: &Job<'_>) -> Result<(), crate::StoreError> {
     let sql = "SELECT id FROM projects WHERE deleted_at_ms <= ?1";
     for id in job.rows(sql, [job.now_ms.saturating_sub(UNDELETE_MS)], |row| row.get::<_, u64>(0))? {
         job.changed(Changed::Project, &id.to_string(), "project.purged", "")?;
+        accounting::forget(job, id)?;
         job.execute("DELETE FROM projects WHERE id = ?1", [id])?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::{
     uid, unseal,
 };
 use crate::{
-    Acting, PasswordProof, PeopleError, ProjectError, ProjectRole, StoreError,
+    Acting, PasswordProof, PeopleError, ProjectError, ProjectRole, StoreError, accounting,
     control::{Changed, Job},
     keyring::new_credential,
     outbox::{Notice, project_owners, tell},
@@ -185,6 +185,7 @@ impl Acting<'_> {
             if project.tokens.iter().any(|known| known.token == token) {
                 return Ok(project);
             }
+            accounting::settle(job, id)?;
             insert_token(job, id, token)?;
             job.changed(Changed::Project, &id.to_string(), "project.token_added", token)?;
             Ok(info(job, id)?)
@@ -210,6 +211,7 @@ impl Acting<'_> {
             let project = info(job, id)?;
             check_token(&project, token, at_ms.is_some())?;
             let at_ms = at_ms.map(|at_ms| at_ms.max(job.now_ms));
+            accounting::settle(job, id)?;
             job.execute("UPDATE tokens SET ends_at_ms = ?2 WHERE token = ?1", params![token, at_ms])?;
             let detail = match at_ms {
                 Some(at_ms) => format!("{token} at {at_ms} ms"),
@@ -229,6 +231,7 @@ impl Acting<'_> {
             self.require_project(job, id, ProjectRole::Owner)?;
             let project = info(job, id)?;
             check_token(&project, token, true)?;
+            accounting::settle(job, id)?;
             job.execute("DELETE FROM tokens WHERE token = ?1", [token])?;
             job.changed(Changed::Project, &id.to_string(), "project.token_removed", token)?;
             Ok(info(job, id)?)

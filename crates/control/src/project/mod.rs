@@ -44,6 +44,8 @@ pub struct NewProject {
     pub id_merge: IdMerge,
     /// Whose it is to be; left out, the only organisation's there is.
     pub organisation: Option<u64>,
+    /// The IANA name of the zone that its times are shown in; left out, UTC.
+    pub timezone: Option<String>,
 }
 
 impl fmt::Debug for NewProject {

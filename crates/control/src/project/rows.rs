@@ -9,10 +9,10 @@ use rusqlite::params;
 
 use super::{CreatedProject, DeletedProject, FormerInfo, NewProject, ProjectInfo, TokenInfo};
 use crate::{
-    ProjectError, StoreError,
+    ProjectError, StoreError, accounting,
     control::{Changed, Job, only_if},
     keyring::{hex, new_credential, random},
-    rules,
+    organisation, rules,
 };
 
 /// A credential kept as a digest and sealed: its columns, and its name for people.
@@ -49,6 +49,12 @@ pub(super) fn create(
             "UPDATE projects SET id_merge = ?2 WHERE id = ?1",
             params![created.id, new.id_merge.as_str()],
         )?;
+    }
+    if let Some(name) = &new.timezone {
+        if !rules::timezone(name) {
+            return Err(ProjectError::TimezoneUnknown { name: name.clone() });
+        }
+        job.execute("UPDATE projects SET timezone = ?2 WHERE id = ?1", params![created.id, name])?;
     }
     let detail = format!("name {:?}, token {}", created.name, created.token);
     job.changed(Changed::Project, &created.id.to_string(), "project.created", &detail)?;
@@ -301,6 +307,7 @@ pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>
         };
         Ok((row.get::<_, u64>(0)?, former))
     })?;
+    let received = accounting::under_the_only_token(job, only)?;
     // All three are in the order of projects; those of deleted ones are skipped.
     let (mut tokens, mut former) = (tokens.into_iter().peekable(), former.into_iter().peekable());
     for project in &mut projects {
@@ -313,6 +320,14 @@ pub(crate) fn infos(job: &Job<'_>, only: Option<u64>) -> Result<Vec<ProjectInfo>
             if of == project.id {
                 project.former_credentials.push(credential);
             }
+        }
+        let mut in_force =
+            project.tokens.iter_mut().filter(|token| token.ends_at_ms.is_none_or(|at_ms| at_ms > job.now_ms));
+        if let (Some(token), None) = (in_force.next(), in_force.next())
+            && let Some(received) = received.get(&project.id)
+        {
+            token.events += received.events;
+            token.last_used_ms = token.last_used_ms.max(Some(received.last_ms));
         }
         let stays = project.tokens.iter().find(|token| token.ends_at_ms.is_none());
         project.token = stays.map(|token| token.token.clone()).unwrap_or_default();
@@ -351,13 +366,10 @@ pub(crate) fn new_uid() -> Result<String, StoreError> {
 
 /// The first organisation, made on first use. It is in the hands of the host until somebody becomes its owner.
 pub(crate) fn first_organisation(job: &Job<'_>) -> Result<u64, StoreError> {
-    if let Some(id) = job.row("SELECT id FROM organisations ORDER BY id LIMIT 1", [], |row| row.get(0))? {
-        return Ok(id);
+    match organisation::first(job)? {
+        Some(id) => Ok(id),
+        None => organisation::enter(job, "default", true),
     }
-    job.execute("INSERT INTO organisations (name, created_at_ms) VALUES ('default', ?1)", [job.now_ms])?;
-    let id = job.last_id()?;
-    job.audit("organisation.created", &id.to_string(), "name \"default\"")?;
-    Ok(id)
 }
 
 fn name_of(job: &Job<'_>, id: u64) -> Result<Option<String>, StoreError> {
@@ -375,10 +387,13 @@ fn free_id(job: &Job<'_>) -> Result<u64, StoreError> {
         let mut bytes = [0; 8];
         random(&mut bytes)?;
         let id = 1_000_000 + u64::from_le_bytes(bytes) % 9_000_000;
-        if name_of(job, id)?.is_none() {
+        // What the audit says of a project that is gone is not for the admins of another one.
+        let sql = "SELECT 1 FROM audit WHERE project_id = ?1 LIMIT 1";
+        if name_of(job, id)?.is_none() && job.row(sql, [id], |_| Ok(()))?.is_none() {
             return Ok(id);
         }
     }
-    let highest = job.row("SELECT max(id) FROM projects", [], |row| row.get::<_, Option<u64>>(0))?;
-    Ok(highest.flatten().unwrap_or(0) + 1)
+    let sql = "SELECT max(coalesce((SELECT max(id) FROM projects), 0), coalesce((SELECT max(project_id) FROM audit), 0))";
+    let highest = job.row(sql, [], |row| row.get::<_, u64>(0))?;
+    Ok(highest.unwrap_or(0) + 1)
 }

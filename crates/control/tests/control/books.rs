@@ -85,9 +85,11 @@ fn an_answer_covers_what_was_asked_for() {
 
 const KEEP: Keep = Keep { minutes_days: 2, accounting_days: 90, accounting_rows: 1000, audit_days: 1 };
 
+const KEEP_ALL: Keep = Keep { accounting_rows: 1_000_000, ..KEEP };
+
 fn rows_kept(dir: &std::path::Path) -> u64 {
     let db = rusqlite::Connection::open(Control::path(dir)).unwrap();
-    db.query_row("SELECT count(*) FROM accounting", [], |row| row.get(0)).unwrap()
+    db.query_row("SELECT coalesce(sum(rows), 0) FROM accounting", [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -130,6 +132,45 @@ fn the_accounting_stays_bounded_however_many_projects_are_busy() {
     let stats = control.stats(&StatsFilter { minutes_max: 100, ..StatsFilter::default() }).unwrap();
     assert_eq!(stats.totals.received, 1500);
     assert!(stats.minutes.len() >= 500, "the newest are still there: {}", stats.minutes.len());
+}
+
+/// Pages kept, of those that were booked and of those that were merged.
+fn pages_kept(dir: &std::path::Path) -> (u64, u64) {
+    let db = rusqlite::Connection::open(Control::path(dir)).unwrap();
+    let sql = "SELECT coalesce(sum(booked), 0), coalesce(sum(NOT booked), 0) FROM accounting";
+    db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+#[test]
+fn a_booking_is_a_few_pages_however_many_projects_it_is_of() {
+    let (dir, control) = store();
+    let kinds = [Kind::Received, Kind::Stored];
+    for minute in [7, 7, 7, 8] {
+        let rows: Vec<Row> =
+            (1..=5000).flat_map(|id| kinds.map(|kind| row(minute, project(id * 7), kind, 2, 1500))).collect();
+        control.record_accounting(&rows, &[]).unwrap();
+    }
+    assert_eq!(pages_kept(dir.path()), (4, 0));
+    let filter = StatsFilter { minutes_max: 9, ..StatsFilter::default() };
+    let before = control.stats(&filter).unwrap();
+    assert_eq!((before.totals.received, before.totals.stored_bytes), (40_000, 30_000_000));
+    assert_eq!((before.owners.len(), before.minutes.len()), (5000, 10_000));
+    control.merge_accounting(KEEP_ALL).unwrap();
+    assert_eq!(pages_kept(dir.path()), (1, 1), "the minute that is over; the newest goes on");
+    assert_eq!(control.stats(&filter).unwrap(), before);
+    let one = StatsFilter { owners: vec![project(7 * 4321)], ..filter };
+    let of_one: Vec<_> = control.stats(&one).unwrap().minutes.iter().map(|m| m.counts.received).collect();
+    assert_eq!(of_one, [6, 2]);
+}
+
+#[test]
+fn a_page_that_was_damaged_is_told_and_not_guessed_at() {
+    let (dir, control) = store();
+    control.record_accounting(&[row(7, project(1), Kind::Received, 1, 9)], &[]).unwrap();
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    db.execute("UPDATE accounting SET page = substr(page, 1, length(page) - 1)", []).unwrap();
+    let error = control.stats(&StatsFilter::default()).unwrap_err().to_string();
+    assert!(error.contains("of minute 420000 ms, has an end within a number"), "{error}");
 }
 
 #[test]
@@ -194,9 +235,9 @@ fn positions_are_recorded_with_their_rows_or_not_at_all() {
     let unclaimed = Position { lane: LaneId::UNCLAIMED, seq: Seq(9) };
     control.record_accounting(&rows, &[at(0, 3), unclaimed]).unwrap();
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
-    for table in ["accounting", "counted"] {
+    for change in ["INSERT ON accounting", "UPDATE ON counted"] {
         db.execute_batch(&format!(
-            "CREATE TRIGGER full BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+            "CREATE TRIGGER full BEFORE {change} BEGIN SELECT RAISE(ABORT, 'no'); END"
         ))
         .unwrap();
         control.record_accounting(&rows, &[at(0, 6), unclaimed]).unwrap_err();
@@ -316,13 +357,13 @@ fn a_job_that_fails_leaves_nothing_behind() {
     let (dir, control) = store();
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.execute_batch(
-        "CREATE TRIGGER third BEFORE INSERT ON accounting WHEN NEW.events = 3 BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "CREATE TRIGGER second BEFORE INSERT ON accounting WHEN NEW.minute_ms = 120000 BEGIN SELECT RAISE(ABORT, 'no'); END",
     )
     .unwrap();
     let rows = [row(1, project(1), Kind::Received, 1, 0), row(2, project(1), Kind::Received, 3, 0)];
     assert!(control.record_accounting(&rows, &[]).is_err());
     assert_eq!(control.stats(&StatsFilter::default()).unwrap().totals, Counts::default());
-    db.execute_batch("DROP TRIGGER third").unwrap();
+    db.execute_batch("DROP TRIGGER second").unwrap();
     control.record_accounting(&rows, &[]).unwrap();
 }
 
@@ -377,6 +418,7 @@ proptest! {
                 model.entry(row.owner).or_default().add(row.kind, row.events, row.bytes);
             }
             control.record_accounting(&rows, &[]).unwrap();
+            control.merge_accounting(KEEP).unwrap();
             control.prune(Keep { minutes_days: 1, accounting_days: 1, ..KEEP }).unwrap();
         }
         model.retain(|_, counts| *counts != Counts::default());

@@ -21,6 +21,7 @@ pub(crate) fn options(now_ms: u64) -> Options {
         actor: "a test".to_owned(),
         clock: Arc::new(move || now_ms),
         busy_timeout: Duration::from_secs(20),
+        ..Options::default()
     }
 }
 
@@ -96,5 +97,5 @@ pub(crate) fn organisation(control: &Control) -> (u64, [PersonId; 3], u64) {
 }
 
 pub(crate) fn sign_in<'a>(email: &'a str, password: &'a str) -> SignIn<'a> {
-    SignIn { email, password, code: None, address: HOME, user_agent: "a browser" }
+    SignIn { email, password, code: None, address: HOME, user_agent: "a browser", device: None }
 }

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use forebay_control::{
-    AccountError, AccountProject, Acting, CallerInfo, Control, Grace, NewAccount, NewProject,
+    AccountError, AccountProject, Acting, CallerInfo, Control, Grace, Keep, NewAccount, NewProject,
     OrganisationRole, PeopleError, PersonId, Poll, ProjectChange, ProjectError, ProjectRole, Watch,
 };
 use forebay_record::ProjectId;
 use forebay_route::{
-    Caller, Change, ClientAddress, Credential, Ledger, LedgerLimits, Registry, UsedToken, Uses,
+    Caller, Change, ClientAddress, Credential, Kind, Ledger, LedgerLimits, Owner, Registry, Row, UsedToken,
+    Uses,
 };
 
 use crate::common::{
@@ -206,6 +207,67 @@ fn each_token_of_several_has_its_own_count_and_last_use() {
     let shown = control.host().project(1).unwrap().project.tokens;
     let shown: Vec<_> = shown.iter().map(|token| (&*token.token, token.events, token.last_used_ms)).collect();
     assert_eq!(shown, [("old", 6, Some(60_000)), ("new", 7, Some(120_000))]);
+}
+
+#[test]
+fn a_token_that_is_alone_has_what_the_project_received_and_keeps_it_when_others_come_and_go() {
+    let (dir, control, clock) = clocked_store();
+    let host = control.host();
+    host.create_project(&brought(1, "old")).unwrap();
+    let received = |minute: u64, events| {
+        let owner = Owner::Project(ProjectId::new(1).unwrap());
+        let row = Row { minute_ms: minute * 60_000, owner, kind: Kind::Received, events, bytes: 9 };
+        control.record_accounting(&[row], &[]).unwrap();
+    };
+    let used = |token: &str, minute: u64, events| {
+        let (project, token) = (ProjectId::new(1).unwrap(), token.as_bytes().into());
+        let last_ms = minute * 60_000;
+        control.record_used(&[], &[UsedToken { project, token, events, last_ms }]).unwrap();
+    };
+    let shown = || -> Vec<(String, u64, Option<u64>)> {
+        let minute = |ms| ms / 60_000;
+        let tokens = host.project(1).unwrap().project.tokens.into_iter();
+        tokens.map(|token| (token.token, token.events, token.last_used_ms.map(minute))).collect()
+    };
+    let of = |token: &str, events, minute| (token.to_owned(), events, minute);
+    let merge = || control.merge_accounting(Keep::default()).unwrap();
+    assert_eq!(shown(), [of("old", 0, None)]);
+    received(1, 5);
+    assert_eq!(shown(), [of("old", 5, Some(1))]);
+    received(2, 1);
+    merge();
+    assert_eq!(shown(), [of("old", 6, Some(2))]);
+    host.add_token(1, "new").unwrap();
+    received(3, 3);
+    used("new", 3, 3);
+    merge();
+    assert_eq!(shown(), [of("old", 6, Some(2)), of("new", 3, Some(3))]);
+    // The time of one ends, and nobody does anything.
+    host.retire_token(1, "old", Some(NOW_MS + HOUR_MS)).unwrap();
+    received(4, 2);
+    used("old", 4, 2);
+    clock.fetch_add(2 * HOUR_MS, Ordering::Relaxed);
+    assert_eq!(shown(), [of("old", 8, Some(4)), of("new", 3, Some(3))]);
+    received(5, 4);
+    for _ in 0..2 {
+        assert_eq!(shown(), [of("old", 8, Some(4)), of("new", 7, Some(5))]);
+        control.prune(Keep::default()).unwrap();
+    }
+    host.retire_token(1, "old", None).unwrap();
+    assert_eq!(shown(), [of("old", 8, Some(4)), of("new", 7, Some(5))]);
+    host.remove_token(1, "new").unwrap();
+    received(6, 1);
+    let again = Control::open(dir.path()).unwrap();
+    let tokens = again.host().project(1).unwrap().project.tokens;
+    assert_eq!((tokens[0].events, tokens[0].last_used_ms), (9, Some(6 * 60_000)));
+    // Another project of the same number has received nothing.
+    host.delete_project(1, &host_proof(&control)).unwrap();
+    clock.fetch_add(40 * DAY_MS, Ordering::Relaxed);
+    control.prune(Keep::default()).unwrap();
+    host.create_project(&brought(1, "other")).unwrap();
+    assert_eq!(shown(), [of("other", 0, None)]);
+    received(7, 2);
+    assert_eq!(shown(), [of("other", 2, Some(7))]);
 }
 
 #[test]

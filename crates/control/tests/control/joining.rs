@@ -70,7 +70,7 @@ fn who_is_invited_comes_in_as_what_they_were_invited_as_and_the_code_counts_once
     let invited = control.acting(admin).invite(&new).unwrap();
     assert!(!format!("{invited:?}").contains(&invited.code), "no secret in a message");
     let shown = control.invitation(&invited.code).unwrap();
-    assert_eq!((shown.invitation.organisation_name.as_str(), shown.is_known), ("default", false));
+    assert_eq!((shown.organisation_name.as_str(), shown.email.as_str()), ("default", "Ann@Example.com"));
     assert_eq!(control.acting(owner).invitations(id).unwrap(), std::slice::from_ref(&invited.invitation));
     let weak = control.accept_invitation(&invited.code, "Ann", "weak").unwrap_err();
     assert!(matches!(weak, PeopleError::PasswordWeak { .. }), "{weak}");
@@ -93,9 +93,6 @@ fn who_is_known_already_signs_in_and_takes_the_invitation_and_nobody_else_does()
     let (_, [owner, ..], _) = organisation(&control);
     let [zoe, other] = ["zoe", "other"].map(|name| enter(&control, name));
     let invited = invite(&control, owner, "zoe@example.com", OrganisationRole::Admin);
-    assert!(control.invitation(&invited.code).unwrap().is_known);
-    let error = control.accept_invitation(&invited.code, "Zoë", PASSWORD).unwrap_err();
-    assert!(matches!(error, PeopleError::EmailTaken { .. }), "{error}");
     let error = control.acting(other).accept_invitation(&invited.code).unwrap_err();
     assert!(matches!(error, PeopleError::InvitationOfAnother), "{error}");
     let zoe = control.acting(zoe).accept_invitation(&invited.code).unwrap();
@@ -105,6 +102,56 @@ fn who_is_known_already_signs_in_and_takes_the_invitation_and_nobody_else_does()
     control.host().set_organisation_role(1, other, OrganisationRole::Admin).unwrap();
     let other = control.acting(other).accept_invitation(&lesser.code).unwrap();
     assert_eq!(other.organisations[0].role, OrganisationRole::Admin);
+}
+
+#[test]
+fn who_learns_by_an_invitation_that_an_address_is_known_uses_it_up_and_stands_in_the_audit() {
+    let (_dir, control) = store();
+    let (id, [owner, ..], _) = organisation(&control);
+    let known = enter(&control, "known");
+    let invited = invite(&control, owner, "Known@example.com", OrganisationRole::Member);
+    let before = control.audit_entries(1).unwrap()[0].id;
+    let error = control.accept_invitation(&invited.code, "x", PASSWORD).unwrap_err();
+    assert!(matches!(error, PeopleError::InvitationSpent), "{error}");
+    gone(control.accept_invitation(&invited.code, "x", PASSWORD));
+    gone(control.acting(known).accept_invitation(&invited.code).map(|_| ()));
+    assert_eq!(control.acting(owner).invitations(id).unwrap(), []);
+    let entries = control.audit_entries(2).unwrap();
+    assert_eq!((entries[0].action.as_str(), entries[1].id), ("organisation.invitation_spent", before));
+    let detail = format!("invitation {} to the address of person:{known}", invited.invitation.id);
+    assert_eq!((entries[0].detail.as_str(), entries[0].organisation), (detail.as_str(), Some(id)));
+}
+
+#[test]
+fn inviting_tells_nobody_whether_somebody_has_an_account() {
+    let (_dir, control) = store();
+    let (_, [owner, ..], _) = organisation(&control);
+    enter(&control, "known");
+    // All that whoever invites gets to see: as a document, but for what belongs to each.
+    let seen = |name: &str| {
+        let invited = invite(&control, owner, &format!("{name}@example.com"), OrganisationRole::Member);
+        let opened = control.invitation(&invited.code).unwrap();
+        let weak = control.accept_invitation(&invited.code, name, "weak").unwrap_err().to_string();
+        let document = serde_json::to_string(&(&invited, &opened, weak)).unwrap();
+        let id = format!("\"id\":{}", invited.invitation.id);
+        document.replace(&invited.code, "CODE").replace(&id, "ID").replace(name, "NAME")
+    };
+    assert_eq!(seen("known"), seen("strangers"));
+    // Nor does anything else that takes a person's number or address.
+    let acting = control.acting(owner);
+    let told = |who: PersonId, name: &str| {
+        let proof = acting.prove_password("").map(|_| ()).unwrap_err().to_string();
+        let by_address = acting.person_of_email(&format!("{name}@example.com")).unwrap_err().to_string();
+        let by_number = acting.person(who).unwrap_err().to_string();
+        let role = acting.set_organisation_role(1, who, OrganisationRole::Member).unwrap_err().to_string();
+        let project = control.host().create_project(&crate::common::named("p")).unwrap().id;
+        let in_project = acting.set_project_role(project, who, Some(ProjectRole::Consumer)).unwrap_err();
+        let out = acting.remove_member(1, who).unwrap_err().to_string();
+        let all = [proof, by_address, by_number, role, in_project.to_string(), out].join("\n");
+        all.replace(&who.to_string(), "N").replace(name, "NAME")
+    };
+    let known = control.host().person_of_email("known@example.com").unwrap().id;
+    assert_eq!(told(known, "known"), told(PersonId(9), "strangers"));
 }
 
 #[test]

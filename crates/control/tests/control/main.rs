@@ -11,6 +11,7 @@ mod keeping_quiet;
 mod lookup;
 mod opening;
 mod outbox;
+mod outreach;
 mod people;
 mod personal;
 mod phone;

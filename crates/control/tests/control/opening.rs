@@ -71,24 +71,33 @@ fn the_same_key_recognises_the_same_credential_after_a_restart() {
     assert_ne!(store().1.mac(b"credential"), mac, "under another key");
 }
 
+/// What each version changed, from the first on.
+const MIGRATIONS: [&str; 20] = [
+    include_str!("../../src/schema/1_projects.sql"),
+    include_str!("../../src/schema/2_accounting.sql"),
+    include_str!("../../src/schema/3_lookup_tables.sql"),
+    include_str!("../../src/schema/4_counted.sql"),
+    include_str!("../../src/schema/5_people.sql"),
+    include_str!("../../src/schema/6_two_factor.sql"),
+    include_str!("../../src/schema/7_invitations.sql"),
+    include_str!("../../src/schema/8_credentials.sql"),
+    include_str!("../../src/schema/9_personal.sql"),
+    include_str!("../../src/schema/10_service_accounts.sql"),
+    include_str!("../../src/schema/11_outbox.sql"),
+    include_str!("../../src/schema/12_phone.sql"),
+    include_str!("../../src/schema/13_callers.sql"),
+    include_str!("../../src/schema/14_outreach.sql"),
+    include_str!("../../src/schema/15_outbox_numbers.sql"),
+    include_str!("../../src/schema/16_browsers.sql"),
+    include_str!("../../src/schema/17_pages.sql"),
+    include_str!("../../src/schema/18_forgiven.sql"),
+    include_str!("../../src/schema/19_numbers.sql"),
+    include_str!("../../src/schema/20_made_for.sql"),
+];
+
 #[test]
 fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
-    let migrations = [
-        include_str!("../../src/schema/1_projects.sql"),
-        include_str!("../../src/schema/2_accounting.sql"),
-        include_str!("../../src/schema/3_lookup_tables.sql"),
-        include_str!("../../src/schema/4_counted.sql"),
-        include_str!("../../src/schema/5_people.sql"),
-        include_str!("../../src/schema/6_two_factor.sql"),
-        include_str!("../../src/schema/7_invitations.sql"),
-        include_str!("../../src/schema/8_credentials.sql"),
-        include_str!("../../src/schema/9_personal.sql"),
-        include_str!("../../src/schema/10_service_accounts.sql"),
-        include_str!("../../src/schema/11_outbox.sql"),
-        include_str!("../../src/schema/12_phone.sql"),
-        include_str!("../../src/schema/13_callers.sql"),
-    ];
-    for version in 1..=migrations.len() {
+    for version in 1..=MIGRATIONS.len() {
         let (dir, control) = store();
         control.host().create_project(&brought(7, "kept")).unwrap();
         let before = control.snapshot().unwrap();
@@ -98,7 +107,7 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         fs::rename(&path, &new).unwrap();
         let db = rusqlite::Connection::open(&path).unwrap();
         db.pragma_update(None, "foreign_keys", false).unwrap();
-        migrations[..version].iter().for_each(|sql| db.execute_batch(sql).unwrap());
+        MIGRATIONS[..version].iter().for_each(|sql| db.execute_batch(sql).unwrap());
         db.execute("ATTACH ?1 AS new", [new.to_str().unwrap()]).unwrap();
         for table in ["meta", "organisations", "projects", "tokens", "changes", "audit"] {
             // What both have: the rest is as that version had it by default.
@@ -114,12 +123,30 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
         if version < 5 {
             db.execute("INSERT INTO organisation_owners VALUES (1, 'command line', 0)", []).unwrap();
         }
+        let has_rows = (2..17).contains(&version);
+        if has_rows {
+            let kinds = "(0, 7, 'received', '', 5, 50), (0, 7, 'stored', '', 5, 50), \
+                         (60000, -1, 'received', '', 1, 9), (60000, -1, 'rejected', 'empty', 1, 0)";
+            db.execute_batch(&format!("INSERT INTO accounting VALUES {kinds}")).unwrap();
+        }
         db.pragma_update(None, "user_version", version).unwrap();
         drop(db);
 
         let control = open(dir.path());
         assert_eq!(control.snapshot().unwrap(), before, "from version {version}");
-        control.stats(&forebay_control::StatsFilter::default()).unwrap();
+        let filter = forebay_control::StatsFilter { minutes_max: 9, ..Default::default() };
+        let stats = control.stats(&filter).unwrap();
+        let received: Vec<_> =
+            stats.owners.iter().map(|of| (of.counts.received, of.counts.received_bytes)).collect();
+        if has_rows {
+            assert_eq!(received, [(1, 9), (5, 50)], "from version {version}");
+            assert!(stats.totals.balances() && stats.minutes.len() == 1, "{stats:?}");
+            assert_eq!(
+                control.host().project(7).unwrap().project.tokens[0].events,
+                0,
+                "noted when they came"
+            );
+        }
         control.rejects(None, 1).unwrap();
         control.counted().unwrap();
         control.list_lookup_tables(before.projects[0].id).unwrap();
@@ -129,13 +156,46 @@ fn an_older_store_is_brought_up_to_date_and_keeps_its_data() {
 }
 
 #[test]
+fn service_accounts_of_an_older_store_count_for_the_person_behind_them() {
+    let db = rusqlite::Connection::open_in_memory().unwrap();
+    let (before, since) = MIGRATIONS.split_at(19);
+    before.iter().for_each(|sql| db.execute_batch(sql).unwrap());
+    db.execute_batch(
+        "INSERT INTO organisations (id, name, created_at_ms) VALUES (1, 'Ours', 0);
+         INSERT INTO people (id, email, email_key, name, created_at_ms, created_by)
+             VALUES (3, 'ada@example.com', 'ada@example.com', 'Ada', 0, 'command line');",
+    )
+    .unwrap();
+    let made_by = [
+        ("hers", "person:3"),
+        ("its", "service_account:hers"),
+        ("next", "service_account:its"),
+        ("gone", "person:4"),
+        ("host", "command line"),
+        ("self", "service_account:self"),
+    ];
+    for (name, maker) in made_by {
+        let sql = "INSERT INTO service_accounts (organisation_id, username, secret_mac, secret_sha256_sealed, \
+                   created_at_ms, created_by) VALUES (1, ?1, zeroblob(32), x'', 0, ?2)";
+        db.execute(sql, [name, maker]).unwrap();
+    }
+    db.execute_batch(since[0]).unwrap();
+    let made_for = |name: &str| -> Option<i64> {
+        let sql = "SELECT made_for FROM service_accounts WHERE username = ?1";
+        db.query_row(sql, [name], |row| row.get(0)).unwrap()
+    };
+    let expected = [Some(3), Some(3), Some(3), None, None, None];
+    assert_eq!(made_by.map(|(name, _)| made_for(name)), expected);
+}
+
+#[test]
 fn a_newer_store_is_refused_and_left_alone() {
     let (dir, control) = store();
     drop(control);
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     let error = Control::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("has version 99, this program knows versions up to 13"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows versions up to 20"), "{error}");
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }

@@ -424,6 +424,8 @@ fn an_invitation_goes_by_mail_where_it_is_known_where_the_console_is() {
     let link = format!("\nhttps://console.example.com/console/invitation?code={}\n", invited.code);
     assert!(mail(&waiting[0]).1.contains(&link), "{}", mail(&waiting[0]).1);
     told(&control, &[("invitation", "new@example.com")]);
+    assert!(control.acting(owner).mail_invitation(&invited.code).unwrap(), "on its way, once");
+    assert_eq!(due(&control), []);
     assert!(control.acting(member).mail_invitation(&invited.code).is_err());
     assert!(control.acting(owner).mail_invitation("another").is_err());
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use forebay_control::{
-    Acting, Control, HandOver, NewPerson, OrganisationRole, PeopleError, PersonChange, ProjectRole,
+    Acting, AuditFilter, Control, HandOver, NewPerson, OrganisationRole, PeopleError, PersonChange,
+    ProjectRole,
 };
 
 use crate::common::{PASSWORD, enter, enter_with_password, host_proof, organisation, proof, sign_in, store};
@@ -212,6 +213,44 @@ fn an_organisation_is_deleted_by_an_owner_once_nothing_is_left_in_it() {
     control.acting(owner).delete_organisation(other, &proof(&control, owner)).unwrap();
     assert!(matches!(control.host().organisation(other), Err(PeopleError::OrganisationNotFound { .. })));
     assert_eq!(control.host().person(admin).unwrap().organisations.len(), 1);
+}
+
+#[test]
+fn no_organisation_gets_the_number_of_one_that_is_gone_nor_reads_its_audit() {
+    let (_dir, control) = store();
+    organisation(&control);
+    let [zoe, stranger] = ["zoe", "stranger"].map(|name| enter_with_password(&control, name));
+    let gone = control.acting(zoe).create_organisation("gone", None).unwrap().id;
+    control.acting(zoe).delete_organisation(gone, &proof(&control, zoe)).unwrap();
+    let next = control.acting(stranger).create_organisation("next", None).unwrap().id;
+    assert!(next > gone, "{next} after {gone}");
+    let filter = AuditFilter { organisation: Some(next), ..AuditFilter::default() };
+    let read = control.acting(stranger).audit(&filter).unwrap().entries;
+    assert!(read.iter().all(|entry| entry.subject == next.to_string()), "{read:?}");
+    let filter = AuditFilter { organisation: Some(gone), ..AuditFilter::default() };
+    let error = control.acting(stranger).audit(&filter).unwrap_err();
+    assert!(matches!(error, PeopleError::OrganisationNotFound { .. }), "{error}");
+}
+
+#[test]
+fn nobody_comes_to_look_after_the_server_because_the_first_organisation_is_gone() {
+    let (_dir, control) = store();
+    let first = control.host().create_organisation("first", None).unwrap().id;
+    let [zoe, stranger] = ["zoe", "stranger"].map(|name| enter_with_password(&control, name));
+    control.host().set_organisation_role(first, zoe, OrganisationRole::Owner).unwrap();
+    let other = control.acting(stranger).create_organisation("other", None).unwrap().id;
+    assert_eq!(control.first_organisation().unwrap(), Some(first));
+    let error = control.acting(zoe).delete_organisation(first, &proof(&control, zoe)).unwrap_err();
+    assert!(matches!(error, PeopleError::FirstOrganisation { .. }), "{error}");
+    assert!(error.to_string().ends_with(&format!("`forebay organisation delete {first}`")), "{error}");
+    // By the host's hand, as by the last one to leave, it goes; no other takes its place by itself.
+    control.host().delete_organisation(first, &host_proof(&control)).unwrap();
+    assert_eq!(control.first_organisation().unwrap(), None);
+    control.acting(stranger).create_organisation("another", None).unwrap();
+    assert_eq!(control.first_organisation().unwrap(), None);
+    control.tell_operators(None, Some("no room")).expect("nobody to be told");
+    let made = control.host().create_organisation("again", None).unwrap().id;
+    assert_eq!((control.first_organisation().unwrap(), made > other), (Some(made), true));
 }
 
 #[test]

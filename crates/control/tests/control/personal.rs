@@ -2,7 +2,7 @@
 
 use forebay_control::{
     AuditFilter, Control, GdprToken, NewAccount, NewInvitation, OrganisationRole, Outcome, PeopleError,
-    PersonChange, PersonId, PreferencesChange, ProjectRole,
+    PersonChange, PersonId, PreferencesChange, ProjectRole, SignIn,
 };
 
 use crate::common::{PASSWORD, enter, enter_with_password, host_proof, organisation, proof, sign_in, store};
@@ -221,13 +221,16 @@ fn what_deletion_takes_is_told_before() {
 fn attempts_to_sign_in_follow_a_new_address_and_go_with_the_person() {
     let (dir, control) = store();
     let zoe = enter_with_password(&control, "zoe");
-    control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap();
+    let known = control.sign_in(&sign_in("zoe@example.com", PASSWORD)).unwrap().device;
+    let again = SignIn { device: Some(&known), ..sign_in("zoe@example.com", PASSWORD) };
+    control.sign_in(&again).unwrap();
     let change = PersonChange { email: Some("zoe@example.org".to_owned()), ..PersonChange::default() };
     control.acting(zoe).change_person(zoe, &change, Some(&proof(&control, zoe))).unwrap();
-    assert_eq!(control.acting(zoe).personal_data(zoe).unwrap().sign_ins.len(), 1);
+    let told = control.acting(zoe).personal_data(zoe).unwrap().sign_ins;
+    assert_eq!(told.iter().map(|one| one.browser.as_deref()).collect::<Vec<_>>(), [None, Some(&known[..32])]);
     control.acting(zoe).delete_person(zoe, &proof(&control, zoe), &[]).unwrap();
     let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
-    for table in ["people", "sessions", "sign_ins", "gdpr_tokens", "usage_log", "view_settings"] {
+    for table in ["people", "sessions", "sign_ins", "gdpr_tokens", "usage_log", "view_settings", "outreach"] {
         let left: u64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(left, 0, "{table}");
     }

@@ -200,6 +200,80 @@ fn neither_number_nor_code_lies_in_the_store_in_plain() {
     assert_eq!(mac.len(), 32);
 }
 
+/// The bytes of the store's files hold none of it.
+fn nowhere(dir: &std::path::Path, plain: &str) {
+    for file in ["control.db", "control.db-wal"] {
+        let Ok(bytes) = std::fs::read(dir.join(file)) else { continue };
+        let found = bytes.windows(plain.len()).any(|window| window == plain.as_bytes());
+        assert!(!found, "{plain} in {file}");
+    }
+}
+
+#[test]
+fn a_number_is_sealed_while_a_code_waits_and_shown_by_its_last_digits() {
+    let (dir, control) = store();
+    let (zoe, _) = enrolled(&control);
+    let other = enter_with_password(&control, "other");
+    control.acting(other).begin_phone(other, "+49 170 9999567", &proof(&control, other)).unwrap();
+    assert!(is_sent(&control));
+    nowhere(dir.path(), "1701234567");
+    nowhere(dir.path(), "1709999567");
+    for state in [MessageState::Waiting, MessageState::Sent] {
+        let shown = control.host().messages(Some(state), 10).unwrap();
+        assert!(!shown.is_empty() && shown.iter().all(|m| m.recipient == "the phone that ends in 567"));
+    }
+    let data = control.acting(zoe).personal_data(zoe).unwrap();
+    assert!(data.messages.iter().all(|message| message.recipient == "the phone that ends in 567"));
+    let mut due = control.due_messages(Channel::Text, 10).unwrap();
+    due.sort_by(|a, b| a.recipient.cmp(&b.recipient));
+    let numbers: Vec<_> = due.iter().map(|message| message.recipient.as_str()).collect();
+    assert_eq!(numbers, ["+491701234567", "+491709999567"], "each goes where it should");
+}
+
+#[test]
+fn of_codes_to_one_number_so_many_are_sent_an_hour_whoever_it_is_said_to_be() {
+    let (_dir, control, clock) = clocked_store();
+    with_texts(&control);
+    for n in 0..7 {
+        let id = enter_with_password(&control, &format!("p{n}"));
+        control.acting(id).begin_phone(id, NUMBER, &proof(&control, id)).unwrap();
+        for _ in 1..5 {
+            clock.fetch_add(30_000, Ordering::Relaxed);
+            control.acting(id).resend_phone_code(id).unwrap();
+        }
+    }
+    let other = enter_with_password(&control, "another");
+    control.acting(other).begin_phone(other, "+49 170 9999567", &proof(&control, other)).unwrap();
+    let count = |state| control.host().messages(Some(state), 100).unwrap().len();
+    assert_eq!(
+        (count(MessageState::Waiting), count(MessageState::Failed)),
+        (31, 5),
+        "thirty, and the other's"
+    );
+}
+
+#[test]
+fn numbers_of_an_earlier_version_are_sealed_and_what_waits_goes_out() {
+    let (dir, control) = store();
+    let (zoe, _) = enrolled(&control);
+    assert!(is_sent(&control));
+    // As the version before wrote it: the number in plain, the code alone in the seal.
+    let waiting = control.due_messages(Channel::Text, 10).unwrap().pop().unwrap();
+    control.seal_numbers_as_before_for_tests(waiting.id).unwrap();
+    drop(control);
+    let plain: i64 = rusqlite::Connection::open(Control::path(dir.path()))
+        .unwrap()
+        .query_row("SELECT count(*) FROM outbox WHERE recipient = '+491701234567'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(plain, 2, "the one that was sent, and the one that waits");
+    let control = crate::common::open(dir.path());
+    nowhere(dir.path(), "1701234567");
+    let code = code(&control);
+    assert_eq!(control.host().messages(None, 10).unwrap().len(), 2);
+    control.sign_in(&with_code(Some(&code))).unwrap();
+    assert_eq!(control.acting(zoe).two_factor(zoe).unwrap().phone.as_deref(), Some("+491701234567"));
+}
+
 #[test]
 fn an_organisation_that_requires_a_second_factor_takes_a_phone_too() {
     let (_dir, control) = store();

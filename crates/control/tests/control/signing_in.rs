@@ -5,7 +5,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use forebay_control::{Control, PeopleError, PersonChange, ProjectRole, SignIn, StoreError};
+use forebay_control::{Control, PeopleError, PersonChange, PersonId, ProjectRole, SignIn, StoreError};
 
 use crate::common::{
     PASSWORD, clocked_store, enter, enter_with_password, host_proof, organisation, proof, sign_in, store,
@@ -64,6 +64,174 @@ fn a_new_password_ends_the_other_sessions() {
     assert!(control.acting(other).set_password(person, "another battery", None, &proof).is_err());
 }
 
+/// A network of its own for each number.
+fn elsewhere(n: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 7, n, 0, 0, 0, 1))
+}
+
+#[test]
+fn who_guesses_keeps_nobody_out_who_has_signed_in_with_the_same_browser_before() {
+    let (_dir, control, clock) = clocked_store();
+    let zoe = enter_with_password(&control, "zoe");
+    enter_with_password(&control, "ann");
+    let [known, anns] = ["zoe", "ann"]
+        .map(|name| control.sign_in(&sign_in(&format!("{name}@example.com"), PASSWORD)).unwrap().device);
+    let attempt = |password, address, device| {
+        let attempt =
+            SignIn { password, address, device, code: None, user_agent: "", email: "zoe@example.com" };
+        control.sign_in(&attempt)
+    };
+    let wrong = |error: PeopleError| assert!(matches!(error, PeopleError::SignInWrong), "{error}");
+    let throttled = |error: PeopleError| assert!(matches!(error, PeopleError::Throttled { .. }), "{error}");
+    // From many networks, a few from each: forty an hour are looked at.
+    for n in 0..40 {
+        wrong(attempt("a guess", elsewhere(n / 9), None).unwrap_err());
+    }
+    throttled(attempt("a guess", elsewhere(50), None).unwrap_err());
+    throttled(attempt(PASSWORD, elsewhere(50), None).unwrap_err());
+    // Nor with what another's browser was told, nor with anything made up.
+    let forged = format!("{}{}", &known[..110], if known.ends_with("00") { "11" } else { "00" });
+    for device in [anns.as_str(), &forged, "", "é", &known[1..]] {
+        throttled(attempt(PASSWORD, elsewhere(51), Some(device)).unwrap_err());
+    }
+    // Wherever it is by now; and it has as many guesses as anybody has from one place.
+    for n in 0..10 {
+        wrong(attempt("mistyped", elsewhere(60 + n), Some(&known)).unwrap_err());
+    }
+    throttled(attempt(PASSWORD, elsewhere(99), Some(&known)).unwrap_err());
+    clock.fetch_add(15 * 60_000, Ordering::Relaxed);
+    let again = attempt(PASSWORD, elsewhere(99), Some(&known)).unwrap();
+    assert!(!format!("{again:?}").contains(&again.device), "no secret in a message");
+    throttled(attempt(PASSWORD, elsewhere(50), None).unwrap_err());
+    // Whoever runs commands on the host lets anybody in again.
+    assert!(control.acting(zoe).forgive_failures(zoe).is_err());
+    assert_eq!(control.host().forgive_failures(zoe).unwrap(), 50);
+    attempt(PASSWORD, elsewhere(50), None).unwrap();
+    // A browser is known for half a year.
+    clock.fetch_add(forebay_control::DEVICE_LIFE_MS, Ordering::Relaxed);
+    for n in 0..40 {
+        wrong(attempt("a guess", elsewhere(n / 9), Some(&again.device)).unwrap_err());
+    }
+    throttled(attempt(PASSWORD, elsewhere(50), Some(&again.device)).unwrap_err());
+    clock.fetch_add(60 * 60_000, Ordering::Relaxed);
+    attempt(PASSWORD, elsewhere(50), None).expect("an hour later they are forgotten");
+}
+
+#[test]
+fn however_many_browsers_are_known_guesses_from_all_of_them_are_bounded_together() {
+    let (_dir, control, clock) = clocked_store();
+    enter_with_password(&control, "zoe");
+    let sign_in_with = |password, device| {
+        control.sign_in(&SignIn { device: Some(device), ..sign_in("zoe@example.com", password) })
+    };
+    let known: Vec<String> = (0..7).map(|_| sign_in_with(PASSWORD, "").unwrap().device).collect();
+    for device in &known[..5] {
+        for _ in 0..8 {
+            let error = sign_in_with("a guess", device).unwrap_err();
+            assert!(matches!(error, PeopleError::SignInWrong), "{error}");
+        }
+    }
+    for device in &known {
+        let error = sign_in_with(PASSWORD, device).unwrap_err();
+        assert!(matches!(error, PeopleError::Throttled { retry_after_s: 3600 }), "{error:?}");
+    }
+    sign_in_with(PASSWORD, "").expect("a browser that is not known is bounded by the guesses of such");
+    clock.fetch_add(60 * 60_000, Ordering::Relaxed);
+    sign_in_with(PASSWORD, &known[6]).unwrap();
+}
+
+#[test]
+fn who_is_let_in_again_keeps_the_record_of_the_attempts_and_a_network_that_guesses_still_waits() {
+    let (dir, control) = store();
+    let [zoe, ann] = ["zoe", "ann"].map(|name| enter_with_password(&control, name));
+    let attempt = |password, network| {
+        control.sign_in(&SignIn { address: elsewhere(network), ..sign_in("zoe@example.com", password) })
+    };
+    let throttled = |error: PeopleError| assert!(matches!(error, PeopleError::Throttled { .. }), "{error}");
+    let guess_until_throttled = || {
+        for _ in 0..10 {
+            attempt("a guess", 1).unwrap_err();
+        }
+        throttled(attempt(PASSWORD, 1).unwrap_err());
+    };
+    guess_until_throttled();
+    assert_eq!(control.host().forgive_failures(ann).unwrap(), 0, "hers alone");
+    throttled(attempt(PASSWORD, 1).unwrap_err());
+    assert_eq!(control.host().forgive_failures(zoe).unwrap(), 10);
+    assert_eq!(control.host().forgive_failures(zoe).unwrap(), 0, "those are forgiven already");
+    attempt(PASSWORD, 1).unwrap();
+    let told = control.acting(zoe).personal_data(zoe).unwrap().sign_ins;
+    assert_eq!(told.iter().filter(|one| !one.succeeded).count(), 10);
+    // Those that come after count, at the same moment, too.
+    guess_until_throttled();
+    // With thirty at others, the network has used up its fifty.
+    let db = rusqlite::Connection::open(Control::path(dir.path())).unwrap();
+    for n in 0..30 {
+        let sql = "INSERT INTO sign_ins (at_ms, email_key, address, succeeded) VALUES (?1, ?2, ?3, 0)";
+        let values = (crate::common::NOW_MS, format!("{n}@example.com"), "2001:db8:7:1::/64");
+        db.execute(sql, values).unwrap();
+    }
+    assert_eq!(control.host().forgive_failures(zoe).unwrap(), 10);
+    throttled(attempt(PASSWORD, 1).unwrap_err());
+    attempt(PASSWORD, 2).unwrap();
+}
+
+#[test]
+fn a_browser_is_known_for_the_last_four_people_that_signed_in_with_it() {
+    let (_dir, control) = store();
+    let names = ["zoe", "ann", "bob", "cy", "dan"];
+    let people = names.map(|name| enter_with_password(&control, name));
+    let enter = |name: &str, device: &str| {
+        let email = format!("{name}@example.com");
+        let attempt = SignIn { device: Some(device), ..sign_in(&email, PASSWORD) };
+        control.sign_in(&attempt).unwrap().device
+    };
+    // Whatever else was in its place.
+    let mut kept = "x.y.z".to_owned();
+    for name in ["zoe", "zoe", "ann", "bob", "zoe", "cy", "dan"] {
+        kept = enter(name, &kept);
+        assert!(kept.len() <= forebay_control::DEVICE_BYTES_MAX, "{kept}");
+    }
+    assert_eq!(kept.len(), forebay_control::DEVICE_BYTES_MAX);
+    names.iter().for_each(|name| drop(enter(name, &kept)));
+    let known = people.map(|person| was_known(&control, person));
+    assert_eq!(known, [true, false, true, true, true], "of Ann it was longest ago");
+}
+
+#[test]
+fn a_browser_is_a_strangers_again_after_a_new_password_and_after_a_new_second_factor() {
+    let (_dir, control, clock) = clocked_store();
+    let zoe = enter_with_password(&control, "zoe");
+    let acting = control.acting(zoe);
+    let enter = |password: &str, code: Option<&str>, device: &str| {
+        let attempt = SignIn { code, device: Some(device), ..sign_in("zoe@example.com", password) };
+        let told = control.sign_in(&attempt).unwrap().device;
+        clock.fetch_add(60_000, Ordering::Relaxed);
+        (was_known(&control, zoe), told)
+    };
+    let (is_known, first) = enter(PASSWORD, None, "");
+    assert!(!is_known);
+    assert!(enter(PASSWORD, None, &first).0);
+    acting.set_password(zoe, "another battery", None, &proof(&control, zoe)).unwrap();
+    let (is_known, second) = enter("another battery", None, &first);
+    assert!(!is_known, "of the password before");
+    let host_proof = host_proof(&control);
+    let secret = control.host().begin_two_factor(zoe, &host_proof).unwrap().secret;
+    let code = || shown_by_authenticator(&secret, clock.load(Ordering::Relaxed));
+    assert!(enter("another battery", None, &second).0, "nothing is asked for yet");
+    acting.confirm_two_factor(zoe, &code()).unwrap();
+    clock.fetch_add(60_000, Ordering::Relaxed);
+    let (is_known, third) = enter("another battery", Some(&code()), &second);
+    assert!(!is_known, "of when the password was enough");
+    assert!(enter("another battery", Some(&code()), &third).0);
+}
+
+/// Whether it was by a browser they had signed in with that a person last tried to sign in.
+fn was_known(control: &Control, person: PersonId) -> bool {
+    let told = control.acting(person).personal_data(person).unwrap().sign_ins;
+    told.last().unwrap().browser.is_some()
+}
+
 #[test]
 fn who_guesses_is_throttled_by_address_and_by_network_whether_the_person_exists_or_not() {
     let (_dir, control, clock) = clocked_store();
@@ -85,7 +253,14 @@ fn who_guesses_is_throttled_by_address_and_by_network_whether_the_person_exists_
     let from = |last: u16, email: &str| {
         let address = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
         control
-            .sign_in(&SignIn { email, password: "wrong password", code: None, address, user_agent: "" })
+            .sign_in(&SignIn {
+                email,
+                password: "wrong password",
+                code: None,
+                address,
+                user_agent: "",
+                device: None,
+            })
             .unwrap_err()
     };
     for n in 0..50 {
@@ -225,10 +400,7 @@ fn a_proof_of_the_password_is_its_givers_alone_and_soon_stale() {
         ));
     }
     assert!(matches!(control.acting(ann).prove_password(PASSWORD), Err(PeopleError::Throttled { .. })));
-    assert!(matches!(
-        control.sign_in(&sign_in("ann@example.com", PASSWORD)),
-        Err(PeopleError::Throttled { .. })
-    ));
+    control.sign_in(&sign_in("ann@example.com", PASSWORD)).expect("a session that guesses keeps nobody out");
     control.acting(zoe).prove_password(PASSWORD).map(drop).unwrap();
 }
 

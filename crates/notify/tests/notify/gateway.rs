@@ -167,6 +167,7 @@ fn a_code_goes_from_the_sign_in_to_the_phone() {
         code,
         address: [192, 0, 2, 7].into(),
         user_agent: "a browser",
+        device: None,
     };
     assert!(matches!(control.sign_in(&attempt(None)), Err(PeopleError::CodeSent(_))));
     control.sign_in(&attempt(Some(&code(1)))).unwrap();
