@@ -1,5 +1,5 @@
-// What helps where scripts run; every page works without. Copying, saving, pages that keep themselves fresh, and buttons that
-// wait for the right word.
+// What helps where scripts run; every page works without. Copying, saving, times in the reader's zone, pages that keep
+// themselves fresh, and buttons that wait for the right word.
 "use strict";
 
 // A button that copies what stands in another element.
@@ -32,6 +32,20 @@ for (const button of document.querySelectorAll("[data-downloads]")) {
     link.click();
     URL.revokeObjectURL(link.href);
   });
+}
+
+// A moment that is told in UTC: in this browser's zone, with UTC beside it, as a project's pages show theirs.
+const zoned = new Intl.DateTimeFormat("en-GB", {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
+});
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (Number.isNaN(at.getTime()) || at.getTimezoneOffset() === 0) continue;
+  const { year, month, day, hour, minute, timeZoneName } =
+    Object.fromEntries(zoned.formatToParts(at).map((part) => [part.type, part.value]));
+  const [here, there] = [`${year}-${month}-${day}`, at.toISOString().slice(0, 10)];
+  const utc = (here === there ? "" : `${there} `) + at.toISOString().slice(11, 16);
+  time.textContent = `${here} ${hour}:${minute} ${timeZoneName} (${utc} UTC)`;
 }
 
 // A dangerous act: its button waits until the word was typed.

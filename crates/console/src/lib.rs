@@ -18,6 +18,7 @@ mod chart;
 mod form;
 mod frame;
 mod half;
+mod moment;
 mod mount;
 mod page;
 mod recent;
@@ -29,7 +30,6 @@ mod site;
 mod stream;
 mod table;
 mod times;
-
 mod visit;
 mod when;
 

@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 
-use forebay_control::{ProjectInfo, StoreError};
+use forebay_control::{ProjectInfo, StoreError, chain};
 use forebay_log::{Filter, KindSet, ReadError, RouteKey, Step};
 use forebay_record::{Endpoint, LaneId, ProjectId, Seq};
 use forebay_route::Owner;
 use serde_json::Value;
 
-use crate::{refusal::chain, site::Site, when};
+use crate::{site::Site, when};
 
 /// How far back in a lane the last events of a project are looked for.
 const BACK_MAX: u64 = 65_536;

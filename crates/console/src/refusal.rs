@@ -5,7 +5,7 @@
 //! * The causes of a failure of ours go to the log; the page says that there was one.
 //! * Whoever may not know that something exists is told that it does not.
 
-use forebay_control::{AccountError, PeopleError, ProjectError, StoreError};
+use forebay_control::{AccountError, PeopleError, ProjectError, StoreError, chain};
 use forebay_http::BodyError;
 use hyper::StatusCode;
 
@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     Conflict(String),
     /// Too many attempts; the next one is looked at after so many seconds.
     Throttled(u64),
+    /// As much was done as may be for now: what, and after how many seconds there is more.
+    Spent(String, u64),
     /// It cannot be had now: why.
     Unavailable(String),
     /// Too many requests of the console at once.
@@ -59,7 +61,7 @@ impl Refusal {
             }
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
-            Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Throttled(_) | Refusal::Spent(..) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -79,6 +81,7 @@ impl Refusal {
             Refusal::Invalid(_) => "That cannot be",
             Refusal::Conflict(_) => "That does not go together",
             Refusal::Throttled(_) => "Too many attempts",
+            Refusal::Spent(..) => "That is enough for now",
             Refusal::Body(BodyError::Busy) | Refusal::Busy | Refusal::Unavailable(_) => "Busy just now",
             Refusal::Failed(_) => "Something went wrong on our side",
         }
@@ -99,6 +102,7 @@ impl Refusal {
             Refusal::Denied(why)
             | Refusal::Invalid(why)
             | Refusal::Conflict(why)
+            | Refusal::Spent(why, _)
             | Refusal::Unavailable(why) => sentence(why),
             Refusal::SecondFactor => {
                 "This organisation asks everybody for a second factor at sign-in. Set one up under \
@@ -132,7 +136,7 @@ impl Refusal {
 
     /// Whether the form it came from can be corrected and sent again.
     pub(crate) fn can_be_corrected(&self) -> bool {
-        matches!(self, Refusal::Denied(_) | Refusal::Invalid(_) | Refusal::Conflict(_))
+        matches!(self, Refusal::Denied(_) | Refusal::Invalid(_) | Refusal::Conflict(_) | Refusal::Spent(..))
     }
 }
 
@@ -200,11 +204,17 @@ impl From<PeopleError> for Refusal {
             PeopleError::PeopleOnly | PeopleError::Narrowed { .. } => Refusal::Denied(error.to_string()),
             PeopleError::TwoFactorRequired { .. } => Refusal::SecondFactor,
             PeopleError::Throttled { retry_after_s } => Refusal::Throttled(retry_after_s),
+            PeopleError::OutreachExceeded { retry_after_s, .. }
+            | PeopleError::TooManyOrganisations { retry_after_s, .. } => {
+                Refusal::Spent(error.to_string(), retry_after_s)
+            }
             PeopleError::TextsOff
             | PeopleError::CodeTooSoon { .. }
             | PeopleError::LastOwner { .. }
             | PeopleError::OrganisationInUse { .. }
+            | PeopleError::FirstOrganisation { .. }
             | PeopleError::InvitationGone
+            | PeopleError::InvitationSpent
             | PeopleError::TwoFactorOn
             | PeopleError::TwoFactorOff => Refusal::Conflict(error.to_string()),
             PeopleError::Project(error) => error.into(),
@@ -260,17 +270,6 @@ pub(crate) fn a(role: &str) -> String {
     format!("{article} {role}")
 }
 
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text.replace('\n', " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +290,7 @@ mod tests {
             (Refusal::Invalid("a name is missing".into()), 400),
             (Refusal::Conflict("taken".into()), 409),
             (Refusal::Throttled(90), 429),
+            (Refusal::Spent("a hundred were invited".into(), 90), 429),
             (Refusal::Unavailable("too many exports are running".into()), 503),
             (Refusal::Busy, 503),
             (Refusal::Failed("the disk is full".into()), 500),

@@ -6,7 +6,7 @@
 //! * A form's token is made from the cookie under the server's key: another site can make its visitors' browsers send the
 //!   cookie, and cannot know the token.
 
-use forebay_control::Control;
+use forebay_control::{Control, DEVICE_BYTES_MAX, DEVICE_LIFE_MS};
 use forebay_route::Mac;
 use hyper::{HeaderMap, header::COOKIE};
 
@@ -22,6 +22,8 @@ pub(crate) enum Cookie {
     Session,
     /// Of somebody who has not, so that the forms they see have a token too.
     Visit,
+    /// Of a browser that people have signed in with: it says so at the next sign-in, and to nobody else.
+    Browser,
 }
 
 impl Cookie {
@@ -32,6 +34,8 @@ impl Cookie {
             (Cookie::Session, false) => "forebay-session",
             (Cookie::Visit, true) => "__Host-forebay-visit",
             (Cookie::Visit, false) => "forebay-visit",
+            (Cookie::Browser, true) => "__Host-forebay-browser",
+            (Cookie::Browser, false) => "forebay-browser",
         }
     }
 
@@ -40,24 +44,39 @@ impl Cookie {
         let name = self.name(is_secure);
         let lists = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let found = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        found.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value).filter(|value| is_word(value))
+        let found = found.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value);
+        found.filter(|value| self.is_of_here(value))
     }
 
-    /// What sets it. It ends with the browser; when a session ends is the store's to say.
+    /// What sets it. It ends with the browser's own session, but for that of a known browser; when a session ends is the
+    /// store's to say.
     pub(crate) fn set(self, value: &str, is_secure: bool) -> String {
-        let secure = if is_secure { "; Secure" } else { "" };
-        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name(is_secure))
+        let plain = self.plain(value, is_secure);
+        match self {
+            Cookie::Session | Cookie::Visit => plain,
+            Cookie::Browser => format!("{plain}; Max-Age={}", DEVICE_LIFE_MS / 1000),
+        }
     }
 
     /// What takes it away.
     pub(crate) fn clear(self, is_secure: bool) -> String {
-        format!("{}; Max-Age=0", self.set("", is_secure))
+        format!("{}; Max-Age=0", self.plain("", is_secure))
     }
-}
 
-/// Values made here are short and of plain letters.
-fn is_word(value: &str) -> bool {
-    (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric())
+    /// Values made here are short and of plain letters.
+    fn is_of_here(self, value: &str) -> bool {
+        let (bytes_max, between) = match self {
+            Cookie::Session | Cookie::Visit => (128, None),
+            Cookie::Browser => (DEVICE_BYTES_MAX, Some(b'.')),
+        };
+        (1..=bytes_max).contains(&value.len())
+            && value.bytes().all(|b| b.is_ascii_alphanumeric() || Some(b) == between)
+    }
+
+    fn plain(self, value: &str, is_secure: bool) -> String {
+        let secure = if is_secure { "; Secure" } else { "" };
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name(is_secure))
+    }
 }
 
 /// The token of the forms that the bearer of a cookie's value sees.
@@ -128,12 +147,21 @@ mod tests {
             assert_eq!(Cookie::Visit.read(&sent, is_secure), None);
         }
         assert!(Cookie::Visit.clear(true).ends_with("; Max-Age=0"));
+        assert!(Cookie::Browser.set("abc123", true).ends_with("; Max-Age=15552000"), "half a year");
+        assert!(Cookie::Browser.clear(true).ends_with("; Secure; Max-Age=0"));
     }
 
     #[test]
     fn a_value_that_was_not_made_here_is_none() {
         for value in ["", "a b", "a\"b", "é", &"x".repeat(129)] {
             let sent = headers(&[("cookie", &format!("forebay-session={value}"))]);
+            assert_eq!(Cookie::Session.read(&sent, false), None, "{value}");
+        }
+        for (value, is_read) in
+            [("a.b", true), (&"x".repeat(DEVICE_BYTES_MAX), true), (&"x".repeat(DEVICE_BYTES_MAX + 1), false)]
+        {
+            let sent = headers(&[("cookie", &format!("forebay-browser={value}; forebay-session={value}"))]);
+            assert_eq!(Cookie::Browser.read(&sent, false), is_read.then_some(value));
             assert_eq!(Cookie::Session.read(&sent, false), None, "{value}");
         }
     }

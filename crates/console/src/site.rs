@@ -247,7 +247,7 @@ fn note_usage(visit: &Visit<'_>) {
     }
     let Ok(acting) = visit.acting() else { return };
     if let Err(error) = acting.note_usage(visit.who_id(), visit.route.path) {
-        tracing::warn!(error = crate::refusal::chain(&error), "that a page was opened could not be noted");
+        tracing::warn!(error = forebay_control::chain(&error), "that a page was opened could not be noted");
     }
 }
 
@@ -269,8 +269,9 @@ fn refuse(visit: &Visit<'_>, refusal: &Refusal) -> Answer {
     };
     match refusal {
         Refusal::Method(methods) => answer.and_allow(methods),
-        Refusal::Throttled(seconds) => answer.and_retry_after(*seconds),
+        Refusal::Throttled(seconds) | Refusal::Spent(_, seconds) => answer.and_retry_after(*seconds),
         Refusal::Busy | Refusal::Body(BodyError::Busy) => answer.and_retry_after(2),
+        Refusal::Unavailable(_) => answer.and_retry_after(1),
         _ => answer,
     }
 }

@@ -13,12 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use forebay_control::{AuditFilter, PersonId};
+use forebay_control::{AuditFilter, PersonId, chain};
 use forebay_http::StreamError;
 use hyper::body::{Body, Frame};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::{refusal::chain, site::Site};
+use crate::site::Site;
 
 /// Which part of the audit, for whom.
 pub(crate) struct AuditFile {

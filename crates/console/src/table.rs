@@ -2,9 +2,9 @@
 
 use forebay_control::{
     AuditPage, CallerInfo, CodeSent, Credentials, DeletedProject, Enrolment, Erasure, GdprToken,
-    GdprTokenInfo, Invitation, Invited, Losses, MessageInfo, OpenInvitation, Organisation, OrganisationRole,
-    Person, PersonalData, Preferences, ProjectInfo, ProjectMember, ProjectRole, ProjectView, Session,
-    TransferLosses, TwoFactor,
+    GdprTokenInfo, Invitation, Invited, Losses, MessageInfo, Organisation, OrganisationRole, Person,
+    PersonalData, Preferences, ProjectInfo, ProjectMember, ProjectRole, ProjectView, Session, TransferLosses,
+    TwoFactor,
 };
 
 use crate::{
@@ -73,7 +73,12 @@ pub const ROUTES: &[Route] = &[
     page(Get, "/console/projects/{project}/accounts", ADMIN, "Its service accounts", page::accounts::page),
     page(Post, "/console/projects/{project}/accounts", ADMIN, "Make a service account", page::accounts::create).by("service-account create"),
     page(Post, "/console/projects/{project}/accounts/{account}/rotate", ADMIN, "Give it another secret", page::accounts::rotate).by("service-account rotate"),
+    page(Post, "/console/projects/{project}/accounts/{account}/role", ADMIN, "Give it another role in the organisation", page::accounts::set_role).by("service-account set-role"),
     page(Post, "/console/projects/{project}/accounts/{account}/scopes", ADMIN, "Narrow it, or no longer", page::accounts::narrow).by("service-account narrow"),
+    page(Post, "/console/projects/{project}/accounts/share", ADMIN, "Let one of the organisation's use it, too", page::account_uses::share).by("service-account add-to-project"),
+    page(Post, "/console/projects/{project}/accounts/{account}/expiry", ADMIN, "Say when it stops working", page::account_uses::expire).by("service-account expire"),
+    page(Get, "/console/projects/{project}/accounts/{account}/remove", ADMIN, "Ask whether it is to use the project no longer", page::account_uses::remove_page),
+    page(Post, "/console/projects/{project}/accounts/{account}/remove", ADMIN, "Let it use the project no longer", page::account_uses::remove).by("service-account remove-from-project"),
     page(Get, "/console/projects/{project}/accounts/{account}/delete", ADMIN, "Ask whether it is to be deleted", page::accounts::delete_page),
     page(Post, "/console/projects/{project}/accounts/{account}/delete", ADMIN, "Delete it", page::accounts::delete).by("service-account delete"),
     page(Get, "/console/projects/{project}/settings", ADMIN, "Its settings", page::settings::page),
@@ -94,6 +99,8 @@ pub const ROUTES: &[Route] = &[
     page(Get, "/console/organisations/{organisation}", MEMBER, "An organisation", page::organisations::page),
     page(Post, "/console/organisations/{organisation}/name", ORG_ADMIN, "Rename it", page::organisations::rename).by("organisation rename"),
     page(Post, "/console/organisations/{organisation}/second-factor", ORG_ADMIN, "Require a second factor in it", page::organisations::require_second_factor).by("organisation require-two-factor"),
+    page(Get, "/console/organisations/{organisation}/delete", ORG_OWNER, "Ask whether it is to be deleted", page::organisations::delete_page),
+    page(Post, "/console/organisations/{organisation}/delete", ORG_OWNER, "Delete it", page::organisations::delete).by("organisation delete"),
     page(Get, "/console/organisations/{organisation}/members", MEMBER, "Its members", page::members::page),
     page(Post, "/console/organisations/{organisation}/members/{person}/role", ORG_ADMIN, "Give a member another role", page::members::set_role).by("organisation set-role"),
     page(Get, "/console/organisations/{organisation}/members/{person}/remove", MEMBER, "Ask whether a member is to go", page::members::remove_page),
@@ -140,7 +147,7 @@ pub const ROUTES: &[Route] = &[
     call(Post, "/api/app/setup", NOBODY, "Set up the server, as its first person", api::entry::set_up).takes::<api::entry::SetUp>().tells::<api::entry::Session>(),
     call(Post, "/api/app/sign-in", NOBODY, "Sign in", api::entry::sign_in).takes::<api::entry::Credentials>().tells::<api::entry::Session>(),
     call(Post, "/api/app/sign-out", PERSON, "Sign out", api::entry::sign_out),
-    call(Post, "/api/app/invitation", NOBODY, "What an invitation is for", api::entry::invitation).takes::<api::entry::Code>().tells::<OpenInvitation>(),
+    call(Post, "/api/app/invitation", NOBODY, "What an invitation is for", api::entry::invitation).takes::<api::entry::Code>().tells::<Invitation>(),
     call(Post, "/api/app/invitation/accept", NOBODY, "Take an invitation", api::entry::accept).takes::<api::entry::Accept>().tells::<api::entry::Session>(),
 
     // Calls: projects.
@@ -150,6 +157,7 @@ pub const ROUTES: &[Route] = &[
     call(Get, "/api/app/projects/{project}", CONSUMER, "A project", api::projects::show).by("project show").tells::<ProjectView>(),
     call(Post, "/api/app/projects/{project}", ADMIN, "Change a project's settings", api::projects::change).by("project set").takes::<api::projects::Change>().tells::<ProjectInfo>(),
     call(Get, "/api/app/projects/{project}/stats", CONSUMER, "What became of its events in the last day", api::traffic::stats).by("stats").tells::<api::traffic::Counts>(),
+    call(Get, "/api/app/projects/{project}/event-counts", ANALYST, "How many events of each name an export of some days would bring", api::traffic::event_counts).by("export").asked_with(api::traffic::DAYS).tells::<api::traffic::EventCounts>(),
     call(Get, "/api/app/projects/{project}/events", ANALYST, "Its last events with their verdicts, newest first", api::traffic::last).by("log cat").tells::<Vec<api::traffic::Event>>(),
     call(Get, "/api/app/projects/{project}/rejected", ANALYST, "What was rejected of late, newest first", api::traffic::rejected).by("rejects").tells::<Vec<api::traffic::Event>>(),
     call(Post, "/api/app/projects/{project}/tokens", ADMIN, "Let another token send to it", api::keys::add_token).by("project add-token").takes::<api::keys::AddToken>().tells::<ProjectInfo>(),

@@ -167,6 +167,11 @@ impl<'a> Visit<'a> {
         self.headers.get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// What the browser was told when people signed in with it before.
+    pub(crate) fn device(&self) -> Option<&str> {
+        session::Cookie::Browser.read(self.headers, self.is_secure)
+    }
+
     /// What stands around a page.
     pub(crate) fn frame(&self, title: &str, place: Place) -> Frame {
         let csrf = session::csrf(self.control(), &self.cookie);

@@ -1,5 +1,5 @@
-//! Times and amounts as people read them: UTC, which is what the log and the export are in; a project's own pages show
-//! its zone beside it, see [`times`](crate::times).
+//! Times and amounts as people read them: UTC, which is what the log and the export are in. A project's own pages show its
+//! zone beside it, see [`times`](crate::times); the others that of the browser, see [`moment`](crate::moment).
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
@@ -16,11 +16,6 @@ pub(crate) fn clock(at_ms: u64) -> String {
 /// A moment's day, such as `2026-03-01`.
 pub(crate) fn day(at_ms: u64) -> String {
     format(at_ms, "%Y-%m-%d")
-}
-
-/// A moment or that there is none.
-pub(crate) fn minute_or(at_ms: Option<u64>, none: &str) -> String {
-    at_ms.map_or_else(|| none.to_owned(), minute)
 }
 
 /// How often something was used, and when last, for a sentence.
@@ -67,6 +62,16 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
+/// An amount of bytes, such as `1.5 MiB`.
+pub(crate) fn bytes(n: u64) -> String {
+    let power = (n.max(1).ilog2() / 10).min(4);
+    if power == 0 {
+        return of(n, "byte");
+    }
+    let tenths = (u128::from(n) * 10) >> (10 * power);
+    format!("{}.{} {}", tenths / 10, tenths % 10, ["", "KiB", "MiB", "GiB", "TiB"][power as usize])
+}
+
 /// A count of things: `1 event`, `2 events`.
 pub(crate) fn of(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
@@ -85,11 +90,12 @@ mod tests {
         assert_eq!(parse_rfc3339("2026-03-01T14:15:09.123Z"), Some(at_ms));
         assert_eq!(day_start_ms(&day(at_ms)).map(minute).as_deref(), Some("2026-03-01 00:00 UTC"));
         assert_eq!((day_start_ms("tomorrow"), parse_rfc3339("soon")), (None, None));
-        assert_eq!(minute_or(None, "never"), "never");
         assert_eq!(used(0, "event", None), "no event so far");
         assert_eq!(used(2, "event", Some(at_ms)), "2 events so far, the last one 2026-03-01 14:15 UTC");
         assert_eq!(minute(u64::MAX), "an unknown time");
         assert_eq!((count(1_234_567).as_str(), count(0).as_str()), ("1\u{202f}234\u{202f}567", "0"));
+        let sizes = [0, 1023, 1024, 1_600_000, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 bytes", "1\u{202f}023 bytes", "1.0 KiB", "1.5 MiB", "16777215.9 TiB"]);
         assert_eq!((of(1, "event"), of(2, "event")), ("1 event".into(), "2 events".into()));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Shown {
     projects: Vec<AccountProject>,
     /// What it is in its organisation.
     organization_role: OrganisationRole,
-    /// What it is narrowed to; null: it may what its roles let it.
+    /// What it is narrowed to; null: it may what its roles let it. `engage-read` and `gdpr` name what is still to come.
     scopes: Option<Vec<Scope>>,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Create {
     /// What it is to be in the organisation.
     #[serde(default)]
     organization_role: OrganisationRole,
-    /// What it is to be narrowed to.
+    /// What it is to be narrowed to; `engage-read` and `gdpr` name what is still to come, and let it do nothing yet.
     scopes: Option<Vec<Scope>>,
 }
 
@@ -151,7 +151,7 @@ pub(crate) struct Change {
     #[schemars(with = "Option<String>")]
     expires: Option<Option<String>>,
     organization_role: Option<OrganisationRole>,
-    /// What it is narrowed to; null: it may what its roles let it, again.
+    /// What it is narrowed to; null: it may what its roles let it, again. `engage-read` and `gdpr` let it do nothing yet.
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<Vec<Scope>>")]
     scopes: Option<Option<Vec<Scope>>>,
@@ -234,7 +234,7 @@ pub(crate) struct Remove {
     projects: Vec<RemoveOf>,
 }
 
-/// Lets them use projects no longer, one by one.
+/// Takes their roles in projects away, one by one. An owner or admin of the organisation still reaches all of its projects.
 pub(crate) fn remove_from_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let asked: Remove = document(visit)?;
     let acting = visit.acting()?;

@@ -49,14 +49,15 @@ pub(crate) fn sign_in(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 }
 
 fn enter(visit: &Visit<'_>, email: &str, password: &str, code: Option<&str>) -> Result<Answer, Refusal> {
-    let (address, user_agent) = (visit.client, visit.user_agent());
-    let SignedIn { session, secret } =
-        visit.control().sign_in(&SignIn { email, password, code, address, user_agent })?;
+    let (address, user_agent, device) = (visit.client, visit.user_agent(), visit.device());
+    let SignedIn { session, secret, device } =
+        visit.control().sign_in(&SignIn { email, password, code, address, user_agent, device })?;
     let answer = ok(&Session {
         person: visit.control().acting(session.person).person(session.person)?,
         csrf_token: session::csrf(visit.control(), &secret),
     });
-    Ok(answer.and_cookie(&Cookie::Session.set(&secret, visit.is_secure)))
+    let answer = answer.and_cookie(&Cookie::Session.set(&secret, visit.is_secure));
+    Ok(answer.and_cookie(&Cookie::Browser.set(&device, visit.is_secure)))
 }
 
 /// Ends the session.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     answer::Answer,
     api::{created, document, done, moment, ok},
+    page::members,
     refusal::Refusal,
     visit::Visit,
 };
@@ -44,19 +45,37 @@ pub(crate) fn set_in_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 pub(crate) struct InviteToProject {
     email: String,
     role: ProjectRole,
+    /// Whether the link is sent to them by mail, too.
+    #[serde(default)]
+    mail: bool,
 }
 
 /// Invites somebody to the organisation, with a role in the project.
 pub(crate) fn invite_to_project(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let asked: InviteToProject = document(visit)?;
     let project = visit.project()?;
-    Ok(created(&visit.acting()?.invite(&NewInvitation {
+    let new = NewInvitation {
         organisation: project.organisation,
         email: asked.email,
         role: OrganisationRole::Member,
         project: Some((project.id, asked.role)),
         expires_at_ms: None,
-    })?))
+    };
+    send(visit, &new, asked.mail)
+}
+
+/// Makes an invitation, and has it sent where that is wanted. The code is told in either case, this once.
+fn send(visit: &Visit<'_>, new: &NewInvitation, by_mail: bool) -> Result<Answer, Refusal> {
+    if by_mail && !members::can_mail(visit)? {
+        let why = "no mail is sent: the server runs without mail.host or console.url; leave mail out, and pass the code on";
+        return Err(Refusal::Conflict(why.to_owned()));
+    }
+    let acting = visit.acting()?;
+    let invited = acting.invite(new)?;
+    if by_mail {
+        acting.mail_invitation(&invited.code)?;
+    }
+    Ok(created(&invited))
 }
 
 /// A role in an organisation.
@@ -105,6 +124,9 @@ pub(crate) struct Invite {
     /// Until when it can be taken, such as 2030-01-31T00:00:00Z; left out, for seven days.
     #[schemars(extend("format" = "date-time"))]
     expires: Option<String>,
+    /// Whether the link is sent to them by mail, too.
+    #[serde(default)]
+    mail: bool,
 }
 
 /// A role in a project, to come with an invitation.
@@ -119,13 +141,14 @@ struct Grant {
 /// Invites somebody. The code is told, this once.
 pub(crate) fn invite(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let asked: Invite = document(visit)?;
-    Ok(created(&visit.acting()?.invite(&NewInvitation {
+    let new = NewInvitation {
         organisation: visit.organisation()?.id,
         email: asked.email,
         role: asked.role,
         project: asked.project.map(|grant| (grant.id, grant.role)),
         expires_at_ms: asked.expires.as_deref().map(|at| moment("expires", at)).transpose()?,
-    })?))
+    };
+    send(visit, &new, asked.mail)
 }
 
 /// Takes an invitation back.

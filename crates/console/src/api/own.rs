@@ -267,5 +267,6 @@ pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         .iter()
         .map(|next| HandOver { organisation: next.organization_id, to: PersonId(next.person) });
     visit.acting()?.delete_person(visit.who_id(), &proof, &hand_over.collect::<Vec<_>>())?;
-    Ok(done().and_cookie(&Cookie::Session.clear(visit.is_secure)))
+    let answer = done().and_cookie(&Cookie::Browser.clear(visit.is_secure));
+    Ok(answer.and_cookie(&Cookie::Session.clear(visit.is_secure)))
 }

@@ -69,13 +69,16 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     Ok(ok(&visit.acting()?.project(visit.project()?.id)?))
 }
 
-/// A project to be made. Other fields that Mixpanel's clients send are not looked at.
+/// A project to be made. `cluster_id` and `timezone_id`, which some of Mixpanel's clients send, are not looked at: there are
+/// no clusters, and zones have names.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "NewProject")]
 pub(crate) struct Create {
     project_name: String,
     /// Its token, where one is brought along.
     token: Option<String>,
+    /// The IANA name of the zone that its times are shown in; left out, UTC.
+    timezone: Option<String>,
 }
 
 /// A project just made: the only time its secret is told unasked.
@@ -87,6 +90,7 @@ pub(crate) struct Created {
     token: String,
     api_key: String,
     secret: String,
+    timezone_name: String,
 }
 
 /// Makes one.
@@ -96,11 +100,13 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         name: asked.project_name,
         token: asked.token,
         organisation: Some(visit.organisation()?.id),
+        timezone: asked.timezone,
         ..NewProject::default()
     };
     let made = visit.acting()?.create_project(&new)?;
+    let timezone_name = visit.acting()?.project(made.id)?.project.timezone;
     let (id, name, token, api_key, secret) = (made.id, made.name, made.token, made.api_key, made.api_secret);
-    Ok(ok(&Created { id, name, token, api_key, secret }))
+    Ok(ok(&Created { id, name, token, api_key, secret, timezone_name }))
 }
 
 /// What is kept of senders' addresses.

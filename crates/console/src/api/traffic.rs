@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use forebay_control::StatsFilter;
 use forebay_record::ProjectId;
 use forebay_route::Owner;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     answer::Answer,
-    api::ok,
+    api::{ok, schema::Parameter},
+    page::export,
     recent::{self, Seen},
     refusal::Refusal,
     visit::Visit,
@@ -52,6 +54,50 @@ pub(crate) fn stats(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         stored_bytes: counts.stored_bytes,
         rejected: counts.rejected.iter().map(|(why, events)| (why.as_str().to_owned(), *events)).collect(),
         dropped: counts.dropped_total(),
+    }))
+}
+
+/// How many events of each name a project has on some days.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EventCounts {
+    /// The first day, UTC, by the time that events carry.
+    from_date: String,
+    /// The last, included.
+    to_date: String,
+    events: BTreeMap<String, u64>,
+    /// All of them together.
+    total: u64,
+    /// Some are left out: there are more names than are counted.
+    is_partial: bool,
+}
+
+/// What [`event_counts`] takes.
+pub(crate) const DAYS: &[Parameter] = &[
+    Parameter {
+        name: "from_date",
+        about: "The first day, UTC, such as 2026-03-01; left out, a week ago",
+        is_number: false,
+    },
+    Parameter { name: "to_date", about: "The last, included; left out, today", is_number: false },
+];
+
+/// Counts them, as an export of these days would bring them.
+pub(crate) fn event_counts(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let day = |name: &str, otherwise_ms: u64| {
+        visit.query.given(name).map_or_else(|| when::day(otherwise_ms), str::to_owned)
+    };
+    let now_ms = visit.now_ms();
+    let (from, to) = (day("from_date", now_ms.saturating_sub(6 * DAY_MS)), day("to_date", now_ms));
+    let days = forebay_export::days(Some(&from), Some(&to), Date::MAX);
+    let days = days.map_err(|wrong| Refusal::Invalid(wrong.to_string()))?;
+    let names = export::names(visit, &export::settings(visit)?, &days);
+    let names = names.map_err(|why| Refusal::Unavailable(why.to_string()))?;
+    Ok(ok(&EventCounts {
+        from_date: from,
+        to_date: to,
+        total: names.events.values().sum(),
+        events: names.events,
+        is_partial: names.is_partial,
     }))
 }
 

@@ -1,15 +1,19 @@
 //! A project's service accounts: machines that read and import, each with a role and a secret of its own.
 
 use askama::Template;
-use forebay_control::{Account, AccountProject, CreatedAccount, NewAccount, NoRole, ProjectRole, Scope};
+use forebay_control::{
+    Account, AccountProject, CreatedAccount, NewAccount, NoRole, OrganisationRole, ProjectRole, Scope,
+};
 use forebay_record::ProjectId;
 
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
     page::{
+        account_uses,
         confirm::{self, Act},
         keys::grace_of,
+        members,
         paging::{Paging, cut},
     },
     refusal::Refusal,
@@ -26,12 +30,29 @@ struct Row {
     /// How many other projects it may use.
     others: usize,
     expires: String,
+    /// As the field of a form has it.
+    expires_at: String,
     used: String,
     by: String,
     former: Option<String>,
     /// What it is narrowed to, and each scope with whether it is one of them.
     narrowed: Option<String>,
-    scopes: Vec<(&'static str, bool)>,
+    scopes: Vec<(Offered, bool)>,
+    /// What it is in the organisation, and what whoever looks may make it there.
+    organisation_role: &'static str,
+    organisation_roles: Vec<&'static str>,
+}
+
+/// A scope that can be ticked.
+struct Offered {
+    word: &'static str,
+    label: String,
+}
+
+impl Offered {
+    fn of(scope: Scope) -> Offered {
+        Offered { word: scope.as_str(), label: scope.for_people() }
+    }
 }
 
 #[derive(Template)]
@@ -42,14 +63,18 @@ struct AccountsPage<'a> {
     rows: Vec<Row>,
     paging: Paging,
     roles: Vec<&'static str>,
-    scopes: [&'static str; 4],
+    scopes: [Offered; 4],
     username: &'a str,
+    /// Those of the organisation that could use this project, too.
+    others: Vec<String>,
+    zone: &'a str,
 }
 
 /// All of them.
 pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let project = visit.project()?.id;
     let own = visit.project_role()?;
+    let in_organisation = visit.acting()?.organisation(visit.project()?.organisation)?.role;
     let (accounts, paging) = cut(visit, visit.acting()?.list_service_accounts(ProjectId::new(project))?);
     let times = visit.times();
     let row = |account: Account| {
@@ -60,6 +85,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             role,
             others: account.projects.len().saturating_sub(1),
             expires: times.minute_or(account.expires_at_ms, "never"),
+            expires_at: account.expires_at_ms.map(|end| times.field(end)).unwrap_or_default(),
             used: times.minute_or(account.last_used_ms, "never"),
             by: visit.site.name_of(&account.created_by),
             former: account
@@ -69,9 +95,17 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             narrowed: account.scopes.as_ref().map(|scopes| words(scopes)),
             scopes: Scope::ALL
                 .map(|scope| {
-                    (scope.as_str(), account.scopes.as_ref().is_some_and(|all| all.contains(&scope)))
+                    (Offered::of(scope), account.scopes.as_ref().is_some_and(|all| all.contains(&scope)))
                 })
-                .to_vec(),
+                .into_iter()
+                .collect(),
+            organisation_role: account.organisation_role.as_str(),
+            // As the store has it: an admin's, and nobody above themselves.
+            organisation_roles: if in_organisation >= OrganisationRole::Admin.max(account.organisation_role) {
+                members::roles_up_to(in_organisation)
+            } else {
+                Vec::new()
+            },
             username: account.username,
         }
     };
@@ -80,14 +114,16 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         base: here(visit)?,
         rows: accounts.into_iter().map(row).collect(),
         paging,
-        scopes: Scope::ALL.map(Scope::as_str),
+        scopes: Scope::ALL.map(Offered::of),
         roles: ProjectRole::ALL.into_iter().filter(|role| *role <= own).map(ProjectRole::as_str).collect(),
         username: visit.form.text("username"),
+        others: account_uses::others(visit)?,
+        zone: &visit.project()?.timezone,
     };
     Ok(visit.page(&page))
 }
 
-fn here(visit: &Visit<'_>) -> Result<String, Refusal> {
+pub(super) fn here(visit: &Visit<'_>) -> Result<String, Refusal> {
     Ok(format!("/console/projects/{}/accounts", visit.project()?.id))
 }
 
@@ -137,7 +173,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 }
 
 fn words(scopes: &[Scope]) -> String {
-    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+    scopes.iter().map(|scope| scope.for_people()).collect::<Vec<_>>().join(", ")
 }
 
 /// The scopes that were ticked; none: it is not narrowed.
@@ -159,13 +195,23 @@ pub(crate) fn narrow(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
+/// Gives one another role in its organisation.
+pub(crate) fn set_role(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let set = members::role_of(visit.form.text("role"))
+        .and_then(|role| Ok(visit.acting()?.set_account_role(&account(visit)?.username, role)?));
+    match set {
+        Ok(_) => Ok(visit.done(&here(visit)?, "role-changed")),
+        Err(refusal) => visit.again(refusal, page),
+    }
+}
+
 /// A project's role, as a form has it.
 pub(crate) fn role_of(word: &str) -> Result<ProjectRole, Refusal> {
     word.parse().map_err(|error: NoRole| Refusal::Invalid(error.to_string()))
 }
 
 /// The account that the path names, if it may use this project.
-fn account(visit: &Visit<'_>) -> Result<Account, Refusal> {
+pub(super) fn account(visit: &Visit<'_>) -> Result<Account, Refusal> {
     let accounts = visit.acting()?.list_service_accounts(ProjectId::new(visit.project()?.id))?;
     accounts.into_iter().find(|one| one.username == visit.part("account")).ok_or(Refusal::NotFound)
 }
@@ -208,7 +254,10 @@ fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
             format!("Whatever signs in as it: {used}."),
             format!("It may use {}.", when::of(account.projects.len() as u64, "project")),
         ],
-        happens: vec!["It stops working everywhere at once.".to_owned()],
+        happens: vec![
+            "It stops working everywhere at once. To end it here alone, take it out of this project."
+                .to_owned(),
+        ],
         undo: "No. Another one can be made, with another secret.".to_owned(),
         action: format!("{here}/{}/delete", encoded(&account.username)),
         word: account.username,

@@ -6,10 +6,10 @@ use forebay_control::{AuditEntry, AuditFilter};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     refusal::Refusal,
     stream::AuditFile,
     visit::Visit,
-    when,
 };
 
 const SHOWN: usize = 100;
@@ -26,7 +26,7 @@ const KINDS: [(&str, &str); 6] = [
 const VIEW: &str = "audit.kind";
 
 struct Row {
-    at: String,
+    at: Moment,
     who: String,
     action: String,
     subject: String,
@@ -91,7 +91,7 @@ fn show(visit: &Visit<'_>, place: Place, base: String, filter: AuditFilter) -> R
 
 fn row(visit: &Visit<'_>, entry: AuditEntry) -> Row {
     Row {
-        at: when::minute(entry.at_ms),
+        at: Moment(entry.at_ms),
         who: visit.site.name_of(&entry.actor),
         action: entry.action,
         subject: visit.site.name_of(&entry.subject),

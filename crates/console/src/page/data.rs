@@ -9,6 +9,7 @@ use forebay_control::{Erasure, Preferences, PreferencesChange};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::confirm::{self, Act, PASSWORD},
     refusal::Refusal,
     visit::Visit,
@@ -80,9 +81,9 @@ struct DataPage {
 }
 
 struct Gdpr {
-    since: String,
-    ends: String,
-    used: String,
+    since: Moment,
+    ends: Moment,
+    used: Option<Moment>,
     uses: String,
 }
 
@@ -92,9 +93,9 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let page = DataPage {
         frame: visit.frame("Data & privacy", Place::Me("data")),
         gdpr: gdpr.map(|token| Gdpr {
-            since: when::minute(token.created_at_ms),
-            ends: when::minute(token.expires_at_ms),
-            used: when::minute_or(token.last_used_ms, "never"),
+            since: Moment(token.created_at_ms),
+            ends: Moment(token.expires_at_ms),
+            used: token.last_used_ms.map(Moment),
             uses: when::of(token.uses, "request"),
         }),
         days_max: GDPR_DAYS_MAX,
@@ -215,7 +216,7 @@ fn erase_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
 struct GdprPage {
     frame: Frame,
     token: String,
-    ends: String,
+    ends: Moment,
 }
 
 /// Asks whether the GDPR token is to be reset.
@@ -236,7 +237,7 @@ pub(crate) fn reset_gdpr(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     match made {
         Ok(token) => Ok(visit.page(&GdprPage {
             frame: visit.frame("Your GDPR token", Place::Me("data")),
-            ends: when::minute(token.expires_at_ms),
+            ends: Moment(token.expires_at_ms),
             token: token.token,
         })),
         Err(refusal) => visit.again(refusal, gdpr_page),

@@ -131,13 +131,15 @@ fn code_page(visit: &Visit<'_>, half: &str, sent: Option<CodeSent>) -> Answer {
 }
 
 fn attempt<'v>(visit: &'v Visit<'_>, email: &'v str, password: &'v str, code: Option<&'v str>) -> SignIn<'v> {
-    SignIn { email, password, code, address: visit.client, user_agent: visit.user_agent() }
+    let (address, user_agent, device) = (visit.client, visit.user_agent(), visit.device());
+    SignIn { email, password, code, address, user_agent, device }
 }
 
-/// Sets the session's cookie and goes on.
+/// Sets the session's cookie and that of a browser that is known, and goes on.
 fn enter(visit: &Visit<'_>, signed_in: &SignedIn, next: &str) -> Answer {
     let answer = Answer::see_other(next);
     let answer = answer.and_cookie(&Cookie::Session.set(&signed_in.secret, visit.is_secure));
+    let answer = answer.and_cookie(&Cookie::Browser.set(&signed_in.device, visit.is_secure));
     answer.and_cookie(&Cookie::Visit.clear(visit.is_secure))
 }
 

@@ -1,9 +1,9 @@
 //! The raw export: which days, about how many rows, and the line that fetches them.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet, ops::RangeInclusive};
 
 use askama::Template;
-use forebay_export::{CensusError, Condition, Query};
+use forebay_export::{CensusError, Condition, Names, Query};
 use forebay_record::ProjectId;
 use forebay_route::ProjectSettings;
 use hyper::StatusCode;
@@ -21,6 +21,8 @@ use crate::{
 const DAY_MS: u64 = 24 * 3_600_000;
 /// So many days are proposed.
 const DAYS: u64 = 7;
+/// So many names of events are offered; any other can be typed.
+const OFFERED: usize = 200;
 
 #[derive(Template)]
 #[template(path = "export.html")]
@@ -30,6 +32,8 @@ struct ExportPage {
     from: String,
     to: String,
     event: String,
+    /// Names of events to choose from.
+    offered: Vec<String>,
     /// What the events' properties have to meet, as it was entered.
     condition: String,
     /// Why that cannot be.
@@ -60,11 +64,14 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let event = visit.query.text("event").to_owned();
     let condition = visit.query.text("where").to_owned();
     let condition_problem = condition_of(visit).err().map(|refusal| refusal.text());
-    let known = ProjectId::new(project.id).and_then(|id| visit.site.collector.registry.project(id));
-    let settings = known.ok_or(Refusal::NotFound)?.settings.clone();
-    let counted = count(visit, &settings, &from, &to, &event);
-    let is_partial = matches!(counted, Ok((_, true)));
-    let rows = counted.map(|(rows, _)| when::count(rows));
+    let settings = settings(visit)?;
+    let counted = count(visit, &settings, &from, &to);
+    let is_partial = matches!(&counted, Ok(names) if names.is_partial);
+    let offered = counted.as_ref().map(offered).unwrap_or_default();
+    let rows = counted.map(|names| {
+        let of_all = || names.events.values().sum();
+        when::count(if event.is_empty() { of_all() } else { names.events.get(&event).copied().unwrap_or(0) })
+    });
     let mut query = format!("from_date={from}&to_date={to}");
     if !event.is_empty() {
         let names = serde_json::json!([event]).to_string();
@@ -92,6 +99,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         from,
         to,
         event,
+        offered,
         condition,
         condition_problem,
         today,
@@ -102,29 +110,38 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
-/// How many events of that name, or of all, there are on these days, and whether some are not counted.
-fn count(
+/// The project that the path names, as those who read its events know it.
+pub(crate) fn settings(visit: &Visit<'_>) -> Result<ProjectSettings, Refusal> {
+    let id = ProjectId::new(visit.project()?.id);
+    let known = id.and_then(|id| visit.site.collector.registry.project(id));
+    Ok(known.ok_or(Refusal::NotFound)?.settings.clone())
+}
+
+/// How many events of each name there are on these days, or why that is not known.
+fn count(visit: &Visit<'_>, project: &ProjectSettings, from: &str, to: &str) -> Result<Names, String> {
+    let day = |text: &str| text.parse::<Date>().map_err(|e| e.to_string());
+    names(visit, project, &(day(from)?..=day(to)?)).map_err(|why| why.to_string())
+}
+
+/// The names to choose from: those that most events have.
+fn offered(names: &Names) -> Vec<String> {
+    let mut most: Vec<_> = names.events.iter().collect();
+    most.sort_by_key(|(_, count)| Reverse(**count));
+    most.into_iter().take(OFFERED).map(|(name, _)| name.clone()).collect()
+}
+
+/// How many events of each name there are on these days.
+pub(crate) fn names(
     visit: &Visit<'_>,
     project: &ProjectSettings,
-    from: &str,
-    to: &str,
-    event: &str,
-) -> Result<(u64, bool), String> {
-    let day = |text: &str| text.parse::<Date>().map_err(|e| e.to_string());
-    let names = visit.site.export.names(project, &(day(from)?..=day(to)?), visit.now_ms());
-    let names = names.map_err(|why| match why {
-        CensusError::Counting { .. } => why.to_string(),
-        CensusError::Read(_) => {
-            tracing::error!(error = crate::refusal::chain(&why), "events could not be counted");
-            "the log cannot be read now".to_owned()
+    days: &RangeInclusive<Date>,
+) -> Result<Names, CensusError> {
+    let names = visit.site.export.names(project, days, visit.now_ms());
+    names.inspect_err(|why| {
+        if matches!(why, CensusError::Read(_)) {
+            tracing::error!(error = forebay_control::chain(why), "events could not be counted");
         }
-    })?;
-    let rows = if event.is_empty() {
-        names.events.values().sum()
-    } else {
-        names.events.get(event).copied().unwrap_or(0)
-    };
-    Ok((rows, names.is_partial))
+    })
 }
 
 /// The condition that the query names.
@@ -142,8 +159,7 @@ pub(crate) fn file(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             .map_err(|_| Refusal::Invalid(format!("{name} is {text:?}: give a day such as 2026-03-01")))
     };
     let (from, to) = (day("from")?, day("to")?);
-    let known = ProjectId::new(id).and_then(|id| visit.site.collector.registry.project(id));
-    let project = known.ok_or(Refusal::NotFound)?.settings.clone();
+    let project = settings(visit)?;
     tracing::info!(project = id, person = visit.who_id().0, from_date = %from, to_date = %to, "export by a person");
     let query = Query {
         days: from..=to,

@@ -4,15 +4,15 @@
 //! and pass it on in their forms.
 
 use askama::Template;
-use forebay_control::{NewPerson, OpenInvitation, OrganisationRole};
+use forebay_control::{Invitation, NewPerson, OrganisationRole, PeopleError};
 
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::entry::enter_as,
     refusal::{Refusal, a},
     visit::{Visit, encoded},
-    when,
 };
 
 #[derive(Template)]
@@ -68,9 +68,9 @@ pub(crate) fn set_up(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 struct InvitationPage<'a> {
     frame: Frame,
     code: &'a str,
-    open: &'a OpenInvitation,
+    open: &'a Invitation,
     role: String,
-    ends: String,
+    ends: Moment,
     /// The address under which the browser is signed in.
     signed_in: Option<&'a str>,
     next: String,
@@ -83,17 +83,17 @@ pub(crate) fn invitation_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let open = visit.control().invitation(code).map_err(|error| {
         gone(error, "this invitation was used, taken back, or has ended; ask whoever invited you for another")
     })?;
-    let role = match open.invitation.project_role {
-        Some(role) if open.invitation.role == OrganisationRole::Member => {
+    let role = match open.project_role {
+        Some(role) if open.role == OrganisationRole::Member => {
             format!("{} of a project", a(role.as_str()))
         }
-        _ => a(open.invitation.role.as_str()),
+        _ => a(open.role.as_str()),
     };
     let page = InvitationPage {
         frame: visit.frame("You are invited", Place::Outside),
         code,
         role,
-        ends: when::minute(open.invitation.expires_at_ms),
+        ends: Moment(open.expires_at_ms),
         signed_in: visit.signed.as_ref().map(|signed| signed.person.email.as_str()),
         next: encoded(&format!("/console/invitation?code={code}")),
         name: visit.form.text("name"),
@@ -111,12 +111,15 @@ pub(crate) fn accept(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             Err(error) => visit.again(error.into(), invitation_page),
         };
     }
+    if let Err(refusal) = repeated(visit) {
+        return visit.again(refusal, invitation_page);
+    }
     let password = visit.form.raw("password");
-    let joined = repeated(visit)
-        .and_then(|()| Ok(visit.control().accept_invitation(code, visit.form.text("name"), password)?));
-    match joined {
+    match visit.control().accept_invitation(code, visit.form.text("name"), password) {
         Ok(person) => enter_as(visit, &person.email, password, "/console/projects?said=joined"),
-        Err(refusal) => visit.again(refusal, invitation_page),
+        // There is no invitation any more to be shown again.
+        Err(error @ PeopleError::InvitationSpent) => Err(error.into()),
+        Err(error) => visit.again(error.into(), invitation_page),
     }
 }
 
@@ -134,7 +137,7 @@ pub(crate) fn repeated(visit: &Visit<'_>) -> Result<(), Refusal> {
 }
 
 /// A link that is of no use: said in words for who holds it, unless it is our failure.
-fn gone(error: forebay_control::PeopleError, words: &str) -> Refusal {
+fn gone(error: PeopleError, words: &str) -> Refusal {
     match Refusal::from(error) {
         Refusal::Failed(why) => Refusal::Failed(why),
         _ => Refusal::Invalid(words.to_owned()),

@@ -6,6 +6,7 @@ use forebay_control::{HandOver, OrganisationRole, Outcome, Person, PersonChange,
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::{
         confirm::{self, Act, Choice, PASSWORD},
         joining::repeated,
@@ -29,7 +30,7 @@ struct Role {
 struct ProfilePage<'a> {
     frame: Frame,
     person: &'a Person,
-    since: String,
+    since: Moment,
     organisations: Vec<Role>,
     projects: Vec<Role>,
 }
@@ -56,7 +57,7 @@ pub(crate) fn profile(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let page = ProfilePage {
         frame: visit.frame("Your profile", Place::Me("")),
         person,
-        since: when::minute(person.created_at_ms),
+        since: Moment(person.created_at_ms),
         organisations: organisations.collect(),
         projects: projects.collect(),
     };
@@ -111,8 +112,8 @@ pub(crate) fn change_password(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 }
 
 struct SessionRow {
-    since: String,
-    seen: String,
+    since: Moment,
+    seen: Moment,
     address: String,
     user_agent: String,
     is_this: bool,
@@ -131,8 +132,8 @@ pub(crate) fn sessions(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let signed = visit.who()?;
     let (sessions, paging) = cut(visit, visit.acting()?.sessions(signed.person.id)?);
     let rows = sessions.into_iter().map(|session| SessionRow {
-        since: when::minute(session.created_at_ms),
-        seen: when::minute(session.last_seen_ms),
+        since: Moment(session.created_at_ms),
+        seen: Moment(session.last_seen_ms),
         is_this: session.id == signed.session.id,
         address: session.address,
         user_agent: session.user_agent,
@@ -168,10 +169,26 @@ pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     match deleted {
         Ok(()) => {
             let answer = visit.done("/console/sign-in", "account-gone");
+            let answer = answer.and_cookie(&Cookie::Browser.clear(visit.is_secure));
             Ok(answer.and_cookie(&Cookie::Session.clear(visit.is_secure)))
         }
         Err(refusal) => visit.again(refusal, delete_page),
     }
+}
+
+/// So many service accounts are named; of the others it is said how many there are.
+const ACCOUNTS_NAMED: usize = 20;
+
+/// The service accounts of one's organisations, which stay.
+fn living_on(accounts: &[String]) -> String {
+    let Some(more) = accounts.len().checked_sub(ACCOUNTS_NAMED).filter(|more| *more > 0) else {
+        return match accounts {
+            [] => "There is no service account that would live on.".to_owned(),
+            accounts => format!("Service accounts live on: {}.", accounts.join(", ")),
+        };
+    };
+    let named = accounts[..ACCOUNTS_NAMED].join(", ");
+    format!("Service accounts live on: {named}, and {more} more.")
 }
 
 /// So many projects are named; of the others it is said how many there are.
@@ -246,10 +263,8 @@ fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
                 when::of(losses.invitations, "open invitation"),
                 if losses.gdpr_token { ", and your GDPR token" } else { "" }
             ),
-            format!(
-                "Projects and their events are not deleted. {} of the organisations live on.",
-                when::of(losses.service_accounts.len() as u64, "service account")
-            ),
+            "Projects and their events are not deleted.".to_owned(),
+            living_on(&losses.service_accounts),
             "In the audit log your number stays; your name and address do not.".to_owned(),
         ],
         undo: "No. You would have to be invited again.".to_owned(),

@@ -6,6 +6,7 @@ use forebay_control::{NewInvitation, OrganisationRole, PersonId, ProjectRole};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::{
         confirm::{self, Act},
         paging::{Paging, cut},
@@ -31,7 +32,7 @@ struct Open {
     id: u64,
     email: String,
     role: &'static str,
-    ends: String,
+    ends: Moment,
     by: String,
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         id: invitation.id,
         email: invitation.email,
         role: invitation.role.as_str(),
-        ends: when::minute(invitation.expires_at_ms),
+        ends: Moment(invitation.expires_at_ms),
         by: visit.site.name_of(&invitation.created_by),
     });
     let page = MembersPage {
@@ -94,7 +95,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     Ok(visit.page(&page))
 }
 
-fn roles_up_to(own: OrganisationRole) -> Vec<&'static str> {
+/// Those that somebody of that role may give.
+pub(crate) fn roles_up_to(own: OrganisationRole) -> Vec<&'static str> {
     OrganisationRole::ALL.into_iter().filter(|role| *role <= own).map(OrganisationRole::as_str).collect()
 }
 
@@ -113,7 +115,8 @@ pub(crate) fn set_role(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
-fn role_of(word: &str) -> Result<OrganisationRole, Refusal> {
+/// An organisation's role, as a form has it.
+pub(crate) fn role_of(word: &str) -> Result<OrganisationRole, Refusal> {
     word.parse().map_err(|error: forebay_control::NoRole| Refusal::Invalid(error.to_string()))
 }
 
@@ -176,12 +179,12 @@ struct InvitedPage {
     email: String,
     mailed: bool,
     link: String,
-    ends: String,
+    ends: Moment,
     back: String,
 }
 
 /// Whether mail is sent, and it is known under which address its readers find this console.
-fn can_mail(visit: &Visit<'_>) -> Result<bool, Refusal> {
+pub(crate) fn can_mail(visit: &Visit<'_>) -> Result<bool, Refusal> {
     let channels = visit.control().channels()?;
     Ok(channels.mail && channels.console_url.is_some())
 }
@@ -223,7 +226,7 @@ pub(crate) fn show_invited(
         frame: visit.frame("Pass this link on", place),
         email: invited.invitation.email,
         link: format!("{}/console/invitation?code={}", visit.origin(), encoded(&invited.code)),
-        ends: when::minute(invited.invitation.expires_at_ms),
+        ends: Moment(invited.invitation.expires_at_ms),
         back,
     };
     Ok(visit.page(&page))

@@ -5,21 +5,21 @@ use askama::Template;
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     refusal::Refusal,
     visit::Visit,
-    when,
 };
 
 const SHOWN: usize = 200;
 
 struct Row {
-    since: String,
+    since: Moment,
     channel: &'static str,
     about: String,
     recipient: String,
     state: &'static str,
     failed: bool,
-    next: Option<String>,
+    next: Option<Moment>,
     error: String,
 }
 
@@ -36,11 +36,11 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     // The route is for those who look after the server.
     let messages = visit.control().host().messages(None, SHOWN)?;
     let rows = messages.into_iter().map(|message| Row {
-        since: when::minute(message.created_at_ms),
+        since: Moment(message.created_at_ms),
         channel: message.channel.as_str(),
         state: message.state.as_str(),
         failed: message.state == forebay_control::MessageState::Failed,
-        next: message.next_at_ms.map(when::minute),
+        next: message.next_at_ms.map(Moment),
         about: message.about,
         recipient: message.recipient,
         error: message.error.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The pages. Each module renders what its route shows and takes what its forms send; what is allowed and what is valid
 //! is the store's to say.
 
+pub(crate) mod account_uses;
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod confirm;

@@ -6,7 +6,9 @@ use forebay_control::{Organisation, OrganisationRole};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
-    refusal::Refusal,
+    moment::Moment,
+    page::confirm::{self, Act, PASSWORD},
+    refusal::{Refusal, a},
     visit::Visit,
     when,
 };
@@ -57,8 +59,9 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 struct OrganisationPage<'a> {
     frame: Frame,
     organisation: &'a Organisation,
-    since: String,
+    since: Moment,
     is_admin: bool,
+    is_owner: bool,
     deleted: Vec<Deleted>,
 }
 
@@ -66,7 +69,7 @@ struct OrganisationPage<'a> {
 struct Deleted {
     id: u64,
     name: String,
-    when: String,
+    when: Moment,
     by: String,
     until: String,
 }
@@ -79,14 +82,15 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let deleted = deleted.into_iter().map(|project| Deleted {
         id: project.id,
         name: project.name,
-        when: when::minute(project.deleted_at_ms),
+        when: Moment(project.deleted_at_ms),
         by: visit.site.name_of(&project.deleted_by),
         until: when::day(project.purged_at_ms),
     });
     let page = OrganisationPage {
         frame: visit.frame(&organisation.name, Place::Organisation("")),
-        since: when::minute(organisation.created_at_ms),
+        since: Moment(organisation.created_at_ms),
         is_admin,
+        is_owner: organisation.role >= OrganisationRole::Owner,
         deleted: deleted.collect(),
         organisation,
     };
@@ -118,4 +122,73 @@ pub(crate) fn undelete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         Ok(_) => Ok(visit.done(&format!("/console/organisations/{id}"), "project-back")),
         Err(error) => visit.again(error.into(), page),
     }
+}
+
+/// Asks whether it is to be deleted.
+pub(crate) fn delete_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let act = delete_act(visit)?;
+    Ok(confirm::page(visit, Place::Organisation(""), act))
+}
+
+/// Deletes it, if nothing is left in it.
+pub(crate) fn delete(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let acting = visit.acting()?;
+    let id = visit.organisation()?.id;
+    let deleted = delete_act(visit).and_then(|act| {
+        confirm::check(visit, &act)?;
+        let proof = acting.prove_password(visit.form.raw(PASSWORD))?;
+        Ok(acting.delete_organisation(id, &proof)?)
+    });
+    match deleted {
+        Ok(()) => Ok(visit.done("/console/organisations", "organisation-deleted")),
+        Err(refusal) => visit.again(refusal, delete_page),
+    }
+}
+
+fn delete_act(visit: &Visit<'_>) -> Result<Act, Refusal> {
+    let (organisation, acting) = (visit.organisation()?, visit.acting()?);
+    let accounts = acting.list_service_accounts(None)?;
+    let accounts = accounts.iter().filter(|one| one.organisation == organisation.id).count() as u64;
+    let deleted = acting.deleted_projects(organisation.id)?.len() as u64;
+    let left =
+        [(organisation.projects, "project"), (deleted, "deleted project"), (accounts, "service account")];
+    let left: Vec<_> = left.iter().filter(|(n, _)| *n > 0).map(|&(n, thing)| when::of(n, thing)).collect();
+    let here = format!("/console/organisations/{}", organisation.id);
+    Ok(Act {
+        title: format!("Delete {}", organisation.name),
+        affected: affected(organisation, visit),
+        happens: vec![if left.is_empty() {
+            "It ends at once, with its open invitations. What was done in it stays in the audit.".to_owned()
+        } else {
+            format!(
+                "Nothing yet: {} left in it. Hand those on or delete them first; a deleted project is gone for good after \
+                 thirty days.",
+                left.join(", ")
+            )
+        }],
+        undo: "No.".to_owned(),
+        word: organisation.name.clone(),
+        word_is: "the organisation's name",
+        button: "Delete organisation",
+        action: format!("{here}/delete"),
+        back: here,
+        asks_password: true,
+        ..Act::default()
+    })
+}
+
+/// So many members are named; of the others it is said how many there are.
+const MEMBERS_NAMED: usize = 20;
+
+/// Who loses access, a line each.
+fn affected(organisation: &Organisation, visit: &Visit<'_>) -> Vec<String> {
+    let lines = organisation.members.iter().take(MEMBERS_NAMED).map(|member| {
+        let who = if member.id == visit.who_id() { "You" } else { &member.name };
+        format!("{who} ({}), {} here.", member.email, a(member.role.as_str()))
+    });
+    let mut lines: Vec<_> = lines.collect();
+    if let Some(more) = organisation.members.len().checked_sub(MEMBERS_NAMED).filter(|more| *more > 0) {
+        lines.push(format!("And {}.", when::of(more as u64, "more member")));
+    }
+    lines
 }

@@ -40,6 +40,8 @@ struct PeoplePage<'a> {
     /// Those of the organisation who have no role here yet.
     others: Vec<(u64, String)>,
     can_invite: bool,
+    /// Invitations can be sent by mail.
+    can_mail: bool,
     email: &'a str,
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         is_admin,
         others: others.map(|member| (member.id.0, format!("{} ({})", member.name, member.email))).collect(),
         can_invite: organisation.role >= forebay_control::OrganisationRole::Admin,
+        can_mail: members::can_mail(visit)?,
         email: visit.form.text("email"),
         rows,
         paging,

@@ -93,6 +93,7 @@ struct NewPage<'a> {
     organisation: u64,
     name: &'a str,
     token: &'a str,
+    timezone: &'a str,
 }
 
 /// Asks what a project is to be called.
@@ -102,6 +103,7 @@ pub(crate) fn new_page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         organisation: visit.organisation()?.id,
         name: visit.form.text("name"),
         token: visit.form.text("token"),
+        timezone: visit.form.given("timezone").unwrap_or("UTC"),
     };
     Ok(visit.page(&page))
 }
@@ -122,6 +124,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         name: visit.form.text("name").to_owned(),
         token: visit.form.given("token").map(str::to_owned),
         organisation: Some(visit.organisation()?.id),
+        timezone: visit.form.given("timezone").map(str::to_owned),
         ..forebay_control::NewProject::default()
     };
     match visit.acting()?.create_project(&new) {

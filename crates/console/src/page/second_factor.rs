@@ -10,10 +10,10 @@ use qrcode::{Color, EcLevel, QrCode};
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::confirm::PASSWORD,
     refusal::Refusal,
     visit::Visit,
-    when,
 };
 
 const PATH: &str = "/console/me/second-factor";
@@ -22,7 +22,7 @@ const PATH: &str = "/console/me/second-factor";
 #[template(path = "second_factor.html")]
 struct FactorPage {
     frame: Frame,
-    since: Option<String>,
+    since: Option<Moment>,
     codes_left: u64,
     /// The phone that it is, by its last digits.
     phone: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let factor = visit.acting()?.two_factor(visit.who_id())?;
     let page = FactorPage {
         frame: visit.frame("Second factor", Place::Me("second-factor")),
-        since: factor.since_ms.map(when::minute),
+        since: factor.since_ms.map(Moment),
         codes_left: factor.recovery_codes,
         phone: factor.phone.as_deref().map(last_digits),
         sends_texts: visit.control().channels()?.text,

@@ -1,8 +1,11 @@
 //! A project's settings: what it accepts, what it keeps, and its end.
 
+use std::num::NonZero;
+
 use askama::Template;
-use forebay_control::{ProjectChange, ProjectInfo, ProjectRole};
-use forebay_route::ClientAddress;
+use forebay_control::{ProjectChange, ProjectInfo, ProjectRole, StatsFilter};
+use forebay_record::ProjectId;
+use forebay_route::{ClientAddress, IdMerge, Owner};
 
 use crate::{
     answer::Answer,
@@ -24,6 +27,7 @@ struct SettingsPage<'a> {
     origins: String,
     days: String,
     addresses: [(&'static str, &'static str); 3],
+    merges: [(&'static str, &'static str); 2],
     is_owner: bool,
 }
 
@@ -41,6 +45,10 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             ("drop", "nothing"),
             ("mask", "the network: 24 bits of IPv4, 48 of IPv6"),
             ("keep", "the whole address"),
+        ],
+        merges: [
+            ("original", "original: by $identify, $create_alias and $merge events"),
+            ("simplified", "simplified: by $device_id and $user_id"),
         ],
         is_owner: visit.project_role()? >= ProjectRole::Owner,
         project,
@@ -69,6 +77,10 @@ fn change_of(visit: &Visit<'_>) -> Result<ProjectChange, Refusal> {
     let address = ClientAddress::parse(address).ok_or_else(|| {
         Refusal::Invalid(format!("{address:?} is no way to keep addresses; there are drop, mask, keep"))
     })?;
+    let merge = form.text("id_merge");
+    let merge = IdMerge::parse(merge).ok_or_else(|| {
+        Refusal::Invalid(format!("{merge:?} is no way to merge identities; there are original, simplified"))
+    })?;
     let origins = form.raw("allowed_origins").split_whitespace().map(str::to_owned).collect();
     Ok(ProjectChange {
         name: Some(form.text("name").to_owned()),
@@ -76,6 +88,7 @@ fn change_of(visit: &Visit<'_>) -> Result<ProjectChange, Refusal> {
         client_address: Some(address),
         allowed_origins: Some(origins),
         timezone: Some(form.text("timezone").to_owned()),
+        id_merge: Some(merge),
         ..ProjectChange::default()
     })
 }
@@ -105,19 +118,28 @@ pub(crate) fn save_retention(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 fn retention_act(visit: &Visit<'_>) -> Result<(Act, Option<u32>), Refusal> {
     let project = visit.project()?;
     let given = visit.form.given("days").or_else(|| visit.query.given("days"));
-    let wrong = "give a number of days, or nothing for as long as the store keeps";
-    let days = given.map(str::parse::<u32>).transpose().map_err(|_| Refusal::Invalid(wrong.to_owned()))?;
+    let wrong =
+        || Refusal::Invalid("give a number of days, or nothing for as long as the store keeps".to_owned());
+    let days = given.map(str::parse::<NonZero<u32>>).transpose().map_err(|_| wrong())?.map(NonZero::get);
     let words = |days: Option<u32>| {
         days.map_or("as long as the store keeps".to_owned(), |days| when::of(days.into(), "day"))
     };
     let act = Act {
         title: "Change how long events are kept".to_owned(),
-        affected: vec!["Whoever reads this project's events, by whatever way.".to_owned()],
+        affected: vec![
+            "Whoever reads this project's events, by whatever way.".to_owned(),
+            hidden(visit, days)?,
+        ],
         happens: vec![
             format!("Events are kept for {}; until now for {}.", words(days), words(project.retention_days)),
-            "Older ones are hidden at once, and their bytes go with the segment they are in.".to_owned(),
+            if project.retention_days.is_some() && hides_no_more(project, days) {
+                "Events that are hidden now, and not too old then, show again at once if the store still has them."
+            } else {
+                "Older ones are hidden at once, and their bytes go with the segment they are in."
+            }
+            .to_owned(),
         ],
-        undo: "By a longer time, for events whose segment is still there. What has gone does not come back."
+        undo: "By another time, for events whose segment is still there. What has gone does not come back."
             .to_owned(),
         word: project.name.clone(),
         word_is: "the project's name",
@@ -128,6 +150,47 @@ fn retention_act(visit: &Visit<'_>) -> Result<(Act, Option<u32>), Refusal> {
         ..Act::default()
     };
     Ok((act, days))
+}
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// Are events to be kept for as long as now, or longer?
+fn hides_no_more(project: &ProjectInfo, days: Option<u32>) -> bool {
+    match (project.retention_days, days) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(old), Some(new)) => new >= old,
+    }
+}
+
+/// How much of what can be read now would be hidden at once, or when the first of it would be.
+fn hidden(visit: &Visit<'_>, days: Option<u32>) -> Result<String, Refusal> {
+    let project = visit.project()?;
+    let Some(days) = days.filter(|_| !hides_no_more(project, days)) else {
+        return Ok("Nothing more is hidden.".to_owned());
+    };
+    let kept_ms = u64::from(days) * DAY_MS;
+    let before_ms = visit.now_ms().saturating_sub(kept_ms);
+    // What is older than is kept now, is hidden already.
+    let from_ms = project.retention_days.map(|old| visit.now_ms().saturating_sub(u64::from(old) * DAY_MS));
+    let owners = ProjectId::new(project.id).map(Owner::Project).into_iter().collect();
+    let filter = StatsFilter { owners, from_ms, to_ms: Some(before_ms), ..StatsFilter::default() };
+    let counts = visit.control().stats(&filter)?.totals;
+    if counts.stored == 0 {
+        let first_ms = project.created_at_ms.saturating_add(kept_ms);
+        if first_ms <= visit.now_ms() {
+            return Ok("Nothing that is there now is hidden at once.".to_owned());
+        }
+        let first = visit.times().minute(first_ms);
+        return Ok(format!("Nothing is hidden now; the first events not before {first}."));
+    }
+    // What is counted by the hour or as one sum may reach beyond that moment.
+    Ok(format!(
+        "Hidden at once: about {}, {} as they came in, received before {}.",
+        when::of(counts.stored, "event"),
+        when::bytes(counts.stored_bytes),
+        visit.times().minute(before_ms)
+    ))
 }
 
 /// Asks whether the project is to be deleted.

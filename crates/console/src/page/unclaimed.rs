@@ -6,6 +6,7 @@ use forebay_control::ProjectRole;
 use crate::{
     answer::Answer,
     frame::{Frame, Place},
+    moment::Moment,
     page::paging::{Paging, cut},
     refusal::Refusal,
     visit::Visit,
@@ -20,8 +21,8 @@ struct Row {
     /// It is text as a token may be, so that a project can have it.
     can_be_claimed: bool,
     events: String,
-    first: String,
-    last: String,
+    first: Moment,
+    last: Moment,
 }
 
 #[derive(Template)]
@@ -42,8 +43,8 @@ pub(crate) fn page(visit: &Visit<'_>) -> Result<Answer, Refusal> {
             can_be_claimed: text.is_ok(),
             token: text.unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned()),
             events: when::count(unknown.events),
-            first: when::minute(unknown.first_seen_ms),
-            last: when::minute(unknown.last_seen_ms),
+            first: Moment(unknown.first_seen_ms),
+            last: Moment(unknown.last_seen_ms),
         }
     });
     let projects = visit.acting()?.projects()?;
