@@ -4,6 +4,7 @@
 //! # Invariants
 //! * What is kept of a project is of fixed size, and nothing is kept of one that has not asked for an hour.
 //! * A query that was let in counts as running until its [`Turn`] is dropped, whatever becomes of it.
+//! * One project never has all turns: [`QueryLimits::check`].
 
 use forebay_http::QueryCounters;
 use forebay_record::ProjectId;
@@ -24,11 +25,44 @@ pub struct QueryLimits {
     pub project_concurrent_max: u32,
     /// Of one project in an hour. More get 429; 0: no limit.
     pub project_hour_max: u32,
+    /// How long an export waits for its reader to take a piece of it, 128 KiB or less. Then it is given up.
+    pub stall_timeout: Duration,
 }
 
 impl Default for QueryLimits {
     fn default() -> QueryLimits {
-        QueryLimits { concurrent_max: 8, project_concurrent_max: 20, project_hour_max: 3600 }
+        QueryLimits {
+            concurrent_max: 8,
+            project_concurrent_max: QueryLimits::share(8),
+            project_hour_max: 3600,
+            // Less than a connection waits for whom takes nothing at all, so that it is counted here.
+            stall_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+impl QueryLimits {
+    /// How many of so many turns one project has where nothing else is said: three quarters.
+    #[must_use]
+    pub fn share(concurrent_max: usize) -> u32 {
+        u32::try_from((concurrent_max.saturating_mul(3) / 4).max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Refuses limits by which one project could have all turns, and others wait until its readers are done.
+    ///
+    /// # Errors
+    /// Which limits those are, and what to set instead.
+    pub fn check(&self) -> Result<(), String> {
+        let (project, all) = (self.project_concurrent_max, self.concurrent_max);
+        if usize::try_from(project).is_ok_and(|project| project < all) {
+            return Ok(());
+        }
+        Err(format!(
+            "export.project_concurrent_max is {project} and export.concurrent_max {all}: one project could take every turn \
+             and keep all others waiting; set the first to at most {}, or the second to at least {}",
+            all.saturating_sub(1).max(1),
+            u64::from(project) + 1
+        ))
     }
 }
 
@@ -221,7 +255,12 @@ mod tests {
     const NOW_MS: u64 = 1_760_000_000_000;
 
     fn gate(concurrent_max: usize, project_concurrent_max: u32, project_hour_max: u32) -> Gate {
-        let limits = QueryLimits { concurrent_max, project_concurrent_max, project_hour_max };
+        let limits = QueryLimits {
+            concurrent_max,
+            project_concurrent_max,
+            project_hour_max,
+            ..QueryLimits::default()
+        };
         Gate { turn_wait: Duration::ZERO, ..Gate::new(limits, Arc::default()) }
     }
 
@@ -276,6 +315,23 @@ mod tests {
             ask(&gate, 1, minutes(5)).is_ok() && ask(&gate, 1, minutes(5)).is_err(),
             "a clock that went back"
         );
+    }
+
+    #[test]
+    fn one_project_never_has_all_turns() {
+        QueryLimits::default().check().unwrap();
+        for concurrent_max in 2..100 {
+            let project_concurrent_max = QueryLimits::share(concurrent_max);
+            let limits = QueryLimits { concurrent_max, project_concurrent_max, ..QueryLimits::default() };
+            limits.check().unwrap();
+            let gate = Gate { turn_wait: Duration::ZERO, ..Gate::new(limits, Arc::default()) };
+            let turns: Vec<_> = std::iter::from_fn(|| ask(&gate, 1, NOW_MS).ok()).collect();
+            assert_eq!(turns.len(), project_concurrent_max as usize);
+            assert!(ask(&gate, 2, NOW_MS).is_ok(), "another project is let in: {limits:?}");
+        }
+        let all = QueryLimits { concurrent_max: 8, project_concurrent_max: 8, ..QueryLimits::default() };
+        let told = all.check().unwrap_err();
+        assert!(told.contains("set the first to at most 7, or the second to at least 9"), "{told}");
     }
 
     #[test]

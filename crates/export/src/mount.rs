@@ -34,7 +34,7 @@ use hyper::{
     http::request::Parts,
 };
 use jiff::civil::Date;
-use std::{io, ops::RangeInclusive, sync::Arc};
+use std::{io, ops::RangeInclusive, sync::Arc, time::Duration};
 
 /// What is asked for under any of these.
 const PREFIXES: [&str; 2] = ["/api/2.0/", "/api/query/"];
@@ -67,6 +67,7 @@ pub struct ExportMount {
     gate: Gate,
     census: Census,
     notes: Notes,
+    stall_timeout: Duration,
 }
 
 impl ExportMount {
@@ -74,7 +75,13 @@ impl ExportMount {
     #[must_use]
     pub fn new(store: Store, collector: &Collector, limits: QueryLimits) -> ExportMount {
         let gate = Gate::new(limits, Arc::clone(&collector.queries));
-        ExportMount { census: Census::new(store.clone()), store, gate, notes: Notes::default() }
+        ExportMount {
+            census: Census::new(store.clone()),
+            store,
+            gate,
+            notes: Notes::default(),
+            stall_timeout: limits.stall_timeout,
+        }
     }
 
     /// The events of a project as a gzip file for `actor`, as the audit names them, whose right to read them was shown
@@ -95,7 +102,7 @@ impl ExportMount {
             self.tell(collector, actor.to_owned(), project, query.to_string()).await;
             self.start(collector, project, query, true, now_ms, turn).await
         };
-        started.await.map(Body::stream).map_err(|refused| NoFile::of(&refused))
+        started.await.map(Stream::into_body).map_err(|refused| NoFile::of(&refused))
     }
 
     /// What a project's events are called on these days, and how many there are: for a page, which does not wait for
@@ -194,7 +201,9 @@ impl ExportMount {
             Ok(opened) => opened.map_err(Refused::Unreadable)?,
             Err(e) => return Err(Refused::Thread(io::Error::other(e))),
         };
-        let mut stream = Stream::start(reader, gzip, turn).map_err(Refused::Thread)?;
+        let mut stream =
+            Stream::start(reader, gzip, turn, self.stall_timeout, Arc::clone(&collector.queries))
+                .map_err(Refused::Thread)?;
         if can_fault {
             // A condition that fits the events badly nearly always shows with the first ones: then it can still be said.
             stream.begin().await.map_err(|broken| match broken.downcast::<ExportError>() {
@@ -276,7 +285,7 @@ impl Mount for ExportMount {
 }
 
 fn success(stream: Stream, gzip: bool) -> Response<Body> {
-    let mut answer = Response::new(Body::stream(stream));
+    let mut answer = Response::new(stream.into_body());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));

@@ -8,6 +8,7 @@ use std::{
     fmt,
     pin::Pin,
     rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
 };
 
@@ -21,16 +22,18 @@ pub struct Body(Kind);
 
 enum Kind {
     Full(Bytes),
-    Stream(Stream, Option<Streaming>),
+    Stream(Stream, Option<GivenUp>, Option<Streaming>),
 }
+
+/// Set, from whichever thread, when a stream is given up and its connection is to be cut.
+pub(crate) type GivenUp = Arc<AtomicBool>;
 
 /// While this lives its connection is busy, however long the stream pauses.
 struct Streaming(Rc<Link>);
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        // Whether the request was read whole is not known here.
-        self.0.enter_idle(false);
+        self.0.end_stream();
     }
 }
 
@@ -49,14 +52,24 @@ impl Body {
 
     /// A stream: sent chunked unless it knows its size.
     pub fn stream(stream: impl HttpBody<Data = Bytes, Error = StreamError> + 'static) -> Body {
-        Body(Kind::Stream(Box::pin(stream), None))
+        Body(Kind::Stream(Box::pin(stream), None, None))
+    }
+
+    /// A stream whose connection is cut once `given_up` is set, be it that the peer takes nothing of what it was sent, so
+    /// that the stream is never asked again.
+    pub fn stream_until(
+        stream: impl HttpBody<Data = Bytes, Error = StreamError> + 'static,
+        given_up: Arc<AtomicBool>,
+    ) -> Body {
+        Body(Kind::Stream(Box::pin(stream), Some(given_up), None))
     }
 
     /// Keeps the connection busy until the stream ends; says whether there is one.
     pub(crate) fn hold(&mut self, link: &Rc<Link>) -> bool {
         match &mut self.0 {
             Kind::Full(_) => false,
-            Kind::Stream(_, streaming) => {
+            Kind::Stream(_, given_up, streaming) => {
+                link.begin_stream(given_up.take());
                 *streaming = Some(Streaming(Rc::clone(link)));
                 true
             }
@@ -84,21 +97,21 @@ impl HttpBody for Body {
         match &mut self.0 {
             Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Kind::Stream(stream, _) => stream.as_mut().poll_frame(cx),
+            Kind::Stream(stream, ..) => stream.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_empty(),
-            Kind::Stream(stream, _) => stream.is_end_stream(),
+            Kind::Stream(stream, ..) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream, _) => stream.size_hint(),
+            Kind::Stream(stream, ..) => stream.size_hint(),
         }
     }
 }

@@ -8,10 +8,11 @@
 //! * A link is only touched by its core's thread.
 //! * A connection that is cut is woken, so that it notices.
 
-use crate::config::Timeouts;
+use crate::{body::GivenUp, config::Timeouts};
 use std::{
     cell::{Cell, RefCell},
     rc::{Rc, Weak},
+    sync::atomic::Ordering::Relaxed,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -39,7 +40,7 @@ pub(crate) enum Stage {
 pub(crate) enum Cut {
     /// It was idle for long, or has had its last answer: closed without a word.
     Idle,
-    /// It takes too long over a head, or over taking its answer: closed without a word.
+    /// It takes too long over a head, or over taking its answer, or what it was sent was given up: closed without a word.
     Slow,
     /// Its body comes too slowly: answered, then closed.
     SlowBody,
@@ -59,6 +60,8 @@ pub(crate) struct Link {
     read_whole: Cell<bool>,
     rests: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Of the stream that is being sent.
+    given_up: RefCell<Option<GivenUp>>,
 }
 
 /// How long an idle connection keeps what makes its next request start sooner.
@@ -85,6 +88,17 @@ impl Link {
     pub(crate) fn enter_idle(&self, read_whole: bool) {
         self.enter(Stage::Idle);
         self.read_whole.set(read_whole);
+    }
+
+    /// From now on a stream is sent, until it ends or is given up.
+    pub(crate) fn begin_stream(&self, given_up: Option<GivenUp>) {
+        *self.given_up.borrow_mut() = given_up;
+    }
+
+    /// The stream has ended. Whether the request was read whole is not known then.
+    pub(crate) fn end_stream(&self) {
+        *self.given_up.borrow_mut() = None;
+        self.enter_idle(false);
     }
 
     /// Whether the connection has been idle for so long that it should give up all it can.
@@ -154,6 +168,10 @@ impl Link {
         if self.write_blocked_since_ms.get().is_some_and(|since| over(since, timeouts.write)) {
             return Some(Cut::Slow);
         }
+        // Relaxed: it guards nothing; a sweep later is as good.
+        if self.given_up.borrow().as_ref().is_some_and(|given_up| given_up.load(Relaxed)) {
+            return Some(Cut::Slow);
+        }
         let since = self.since_ms.get();
         match self.stage.get() {
             Stage::Idle => over(since, timeouts.idle).then_some(Cut::Idle),
@@ -198,6 +216,7 @@ impl Watch {
             read_whole: Cell::new(false),
             rests: Cell::new(false),
             waker: RefCell::new(None),
+            given_up: RefCell::new(None),
         });
         self.links.borrow_mut().push(Rc::downgrade(&link));
         link
@@ -283,6 +302,27 @@ mod tests {
         check(&[(0, "work")], 100_000, None);
         check(&[(0, "work"), (1, "blocked")], 22, Some(Cut::Slow));
         check(&[(0, "work"), (1, "blocked"), (5, "written")], 100, None);
+    }
+
+    #[test]
+    fn a_connection_whose_stream_is_given_up_is_cut_whatever_it_takes_and_none_after_it() {
+        let watch = Watch::new();
+        let link = watch.link();
+        let given_up = GivenUp::default();
+        link.enter(Stage::Working);
+        link.begin_stream(Some(GivenUp::clone(&given_up)));
+        watch.advance(1000, &TIMEOUTS);
+        assert_eq!(link.cut(), None);
+        given_up.store(true, Relaxed);
+        link.write_blocked(false);
+        watch.advance(1001, &TIMEOUTS);
+        assert_eq!(link.cut(), Some(Cut::Slow));
+        // A flag of a stream that has ended says nothing.
+        let next = watch.link();
+        next.begin_stream(Some(given_up));
+        next.end_stream();
+        watch.advance(1002, &TIMEOUTS);
+        assert_eq!(next.cut(), None);
     }
 
     #[test]

@@ -203,6 +203,11 @@ fn queries(out: &mut Out<'_>, collector: &Collector) -> fmt::Result {
         "Of them, how many run or wait for their turn",
         of(&counters.running),
     )?;
+    out.counter(
+        "forebay_queries_stalled",
+        "Exports given up because their reader took nothing for too long",
+        of(&counters.stalled),
+    )?;
     let reasons = [
         ("project_concurrent", &counters.refused_concurrent),
         ("project_hour", &counters.refused_hour),

@@ -17,4 +17,6 @@ pub struct QueryCounters {
     pub refused_hour: AtomicU64,
     /// Refused because the server has enough running.
     pub refused_turns: AtomicU64,
+    /// Given up because their reader took nothing for too long.
+    pub stalled: AtomicU64,
 }

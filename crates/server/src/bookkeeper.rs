@@ -4,6 +4,7 @@
 //! # Invariants
 //! * What could not be booked is kept and tried again; memory is bounded by the ledger's limits.
 //! * Failing to book never stops the server: accounting waits, events do not.
+//! * Merging what was booked comes after booking: where it fails, counts are booked all the same.
 //! * Each booking keeps room for more, so that a disk that fills up meanwhile does not keep it from booking.
 //! * Counts are booked together with how far they cover the log, and after the last process's books are closed:
 //!   whatever ends this process, [`Closing`] counts the rest.
@@ -54,7 +55,10 @@ impl Bookkeeper {
                 if pruned.elapsed() >= PRUNE_INTERVAL {
                     pruned = Instant::now();
                     if let Err(e) = books.control.prune(Keep::default()) {
-                        tracing::warn!(error = crate::chain(&e), "old accounting cannot be summed up now");
+                        tracing::warn!(
+                            error = forebay_control::chain(&e),
+                            "old accounting cannot be summed up now"
+                        );
                     }
                 }
             }
@@ -85,8 +89,13 @@ struct Books {
 
 impl Books {
     fn book(&mut self) {
-        let booked =
-            self.rows().and(self.refusals()).and(self.unknown_tokens()).and(self.used()).and(self.callers());
+        let booked = self
+            .rows()
+            .and(self.refusals())
+            .and(self.unknown_tokens())
+            .and(self.used())
+            .and(self.callers())
+            .and(self.control.merge_accounting(Keep::default()));
         self.report(booked);
     }
 
@@ -103,7 +112,7 @@ impl Books {
             // Once, not every second.
             Err(ref e) if !self.failing => {
                 tracing::error!(
-                    error = crate::chain(e),
+                    error = forebay_control::chain(e),
                     "accounting cannot be booked; it is kept and tried again"
                 );
             }

@@ -8,8 +8,7 @@
 //! * Every record that can be read in the log is counted as stored exactly once, whenever a process ends.
 //! * Received = stored + rejected + dropped holds again, for every owner, when the books are closed.
 
-use crate::chain;
-use forebay_control::{ClosedBooks, Control, StoreError};
+use forebay_control::{ClosedBooks, Control, StoreError, chain};
 use forebay_log::{Filter, Log, ReadError, Step, Store};
 use forebay_record::{Position, Seq};
 use forebay_route::{Kind, Owner, Row};

@@ -98,7 +98,7 @@ impl Server {
         // Before a first project is made, whose token is shown only when everything has worked.
         let listeners = Listeners::bind(&config.http.listen, config.http.admin_listen, config.http.backlog)
             .map_err(ServerError::of("start listening"))?;
-        let options = Options { clock: Arc::clone(&clock), ..Options::default() };
+        let options = Options { clock: Arc::clone(&clock), outreach: config.outreach, ..Options::default() };
         let control = Control::open_with(&dir, options);
         let control = Arc::new(control.map_err(ServerError::of(format!("open the registry in {shown}")))?);
         let using = format!("use the registry in {shown}");
@@ -204,20 +204,4 @@ impl Running {
         }
         closed.map_err(ServerError::of("close the log in order"))
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text.replace('\n', " ")
 }

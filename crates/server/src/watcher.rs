@@ -43,7 +43,7 @@ impl Watcher {
                         // Once, not seven times a second. Routing goes on with what it knows.
                         if !std::mem::replace(&mut failing, true) {
                             tracing::error!(
-                                error = crate::chain(&e),
+                                error = forebay_control::chain(&e),
                                 "the registry cannot be read; changes wait"
                             );
                         }

@@ -2,9 +2,20 @@
 
 mod running;
 
-use forebay_control::Control;
-use running::{TODAY, event, eventually, export, get, post, project, start, start_with};
-use std::{net::SocketAddr, process::Command};
+use forebay_control::{Control, ProjectChange};
+use running::{
+    NOW_MS, Serving, TODAY, event, eventually, export, get, post, project, serving, serving_with, start,
+    start_at, start_with,
+};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 fn encoded(text: &str) -> String {
     text.bytes().map(|b| format!("%{b:02x}")).collect()
@@ -16,12 +27,7 @@ fn condition(addr: SocketAddr, text: &str) -> running::Answer {
 
 #[test]
 fn where_leaves_out_the_events_that_do_not_meet_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path());
-    let addr = running.addr();
-    let control = Control::open_existing(dir.path()).unwrap();
-    project(&control, 7, "tok-7", "sec-7");
-    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    let Serving { dir, running, addr, .. } = serving();
     let events: Vec<_> = [
         ("A", r#","n":1,"plan":"pro""#),
         ("A", r#","n":2,"plan":"free""#),
@@ -97,12 +103,7 @@ fn where_leaves_out_the_events_that_do_not_meet_it() {
 
 #[test]
 fn event_names_come_with_both_prefixes_and_with_every_slash_and_are_never_redirected() {
-    let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path());
-    let addr = running.addr();
-    let control = Control::open_existing(dir.path()).unwrap();
-    project(&control, 7, "tok-7", "sec-7");
-    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    let Serving { dir: _dir, running, addr, .. } = serving();
     let ask =
         |path: &str, credential: &str| get(addr, path, &format!("Authorization: Basic {credential}\r\n"));
     let names = "/api/query/events/names";
@@ -169,7 +170,7 @@ fn whoever_asks_too_often_is_told_when_to_come_back_and_it_is_counted() {
     // The test's clock stands at twenty seconds past a minute.
     let text = told["error"].as_str().unwrap();
     assert!(text.starts_with("Query rate limit exceeded for project_id: 7. "), "{text}");
-    let rest = "/20 queries running concurrently and 3/3 queries running in the last hour. Try again in 3580 seconds.";
+    let rest = "/6 queries running concurrently and 3/3 queries running in the last hour. Try again in 3580 seconds.";
     assert!(text.ends_with(rest), "{text}");
     assert!(refused.head.contains("\r\nretry-after: 3580\r\n"), "{}", refused.head);
     let names = get(addr, "/api/query/events/names", "Authorization: Basic sec-7:\r\n");
@@ -184,6 +185,37 @@ fn whoever_asks_too_often_is_told_when_to_come_back_and_it_is_counted() {
     {
         assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
     }
+    running.stop().unwrap();
+}
+
+#[test]
+fn an_export_that_nobody_takes_is_given_up_its_connection_closed_and_its_turn_given_back() {
+    let Serving { dir: _dir, running, addr, .. } = serving_with(|config| {
+        (config.queries.concurrent_max, config.queries.project_concurrent_max) = (2, 1);
+        config.queries.stall_timeout = std::time::Duration::from_millis(100);
+        // Not what closes it.
+        config.http.timeouts.write = std::time::Duration::from_secs(3600);
+    });
+    // More than sockets and buffers hold: a reader that takes nothing is felt.
+    let long = format!(",\"text\":\"{}\"", "x".repeat(1 << 20));
+    for _ in 0..24 {
+        assert_eq!(post(addr, "/track", "", &event("tok-7", "Long", &long)).text(), "1");
+    }
+    let mut stalled = TcpStream::connect(addr).unwrap();
+    let head = "Host: t\r\nAuthorization: Basic sec-7:";
+    write!(stalled, "GET /api/2.0/export?{TODAY} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+    let metrics = |line: &str| get(addr, "/metrics", "").text().contains(line);
+    eventually(|| metrics("forebay_queries_stalled_total{} 1\n").then_some(()));
+    eventually(|| metrics("forebay_queries_running{} 0\n").then_some(()));
+    // What it is sent comes to an end, and does not look whole.
+    let mut bytes = Vec::new();
+    let _ = stalled.read_to_end(&mut bytes);
+    assert!(
+        bytes.starts_with(b"HTTP/1.1 200") && !bytes.ends_with(b"\r\n0\r\n\r\n"),
+        "{} bytes",
+        bytes.len()
+    );
+    assert_eq!(export(addr, TODAY, "sec-7:").lines().len(), 24, "who takes it gets it");
     running.stop().unwrap();
 }
 
@@ -229,4 +261,39 @@ fn an_export_is_entered_in_the_audit_once_for_a_credential_and_a_day_however_oft
     );
     assert!(page.entries.iter().all(|e| e.organisation.is_some() && e.subject == "7"));
     running.stop().unwrap();
+}
+
+#[test]
+fn a_projects_own_retention_hides_at_once_what_came_in_before_and_no_other_projects() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::open(dir.path()).unwrap();
+    project(&control, 1, "one", "secret-one");
+    project(&control, 2, "two", "secret-two");
+    let clock = Arc::new(AtomicU64::new(NOW_MS - 40 * DAY_MS));
+    let server = start_at(dir.path(), &clock);
+    let send = |name: &str| {
+        for token in ["one", "two"] {
+            assert_eq!(post(server.addr(), "/track", "", &event(token, name, "")).text(), "1");
+        }
+    };
+    send("old");
+    clock.store(NOW_MS, Ordering::Relaxed);
+    send("new");
+    let names = |secret: &str| -> Vec<String> {
+        let lines =
+            export(server.addr(), "from_date=2025-01-01&to_date=2025-10-09", &format!("{secret}:")).lines();
+        lines.iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("secret-one"), ["old", "new"]);
+    let keep = |days: Option<u32>| {
+        let change = ProjectChange { retention_days: Some(days), ..ProjectChange::default() };
+        control.host().change_project(1, &change).unwrap();
+    };
+    keep(Some(30));
+    eventually(|| (names("secret-one") == ["new"]).then_some(()));
+    assert_eq!(names("secret-two"), ["old", "new"]);
+    // As long as the segment is there, a longer time has them back.
+    keep(None);
+    eventually(|| (names("secret-one") == ["old", "new"]).then_some(()));
 }

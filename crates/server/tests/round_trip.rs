@@ -5,7 +5,7 @@ mod running;
 use flate2::read::GzDecoder;
 use forebay_control::{Control, NewAccount};
 use forebay_server::{Server, config::Config};
-use running::{NOW_MS, TODAY, event, eventually, export, get, post, project, start};
+use running::{NOW_MS, Serving, TODAY, event, eventually, export, get, post, project, serving, start};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
@@ -20,12 +20,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 #[test]
 fn what_is_sent_comes_back_also_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path());
-    let addr = running.addr();
-    let control = Control::open_existing(dir.path()).unwrap();
-    project(&control, 7, "tok-7", "sec-7");
-    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    let Serving { dir, running, addr, .. } = serving();
     assert_eq!(export(addr, TODAY, "sec-7:").body, b"", "nothing found is nothing sent");
 
     let batch = format!(
@@ -128,12 +123,7 @@ fn unclaimed_events_are_read_once_their_token_has_a_project() {
 
 #[test]
 fn an_export_that_cannot_be_completed_does_not_look_complete() {
-    let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path());
-    let addr = running.addr();
-    let control = Control::open_existing(dir.path()).unwrap();
-    project(&control, 7, "tok-7", "sec-7");
-    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    let Serving { dir, running, addr, .. } = serving();
     assert_eq!(post(addr, "/track", "", &event("tok-7", "A", "")).text(), "1");
 
     // A folder where the segment was: it can be opened and not read.

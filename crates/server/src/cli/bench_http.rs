@@ -50,6 +50,10 @@ pub(crate) struct Http {
     #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "1",
         value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     projects: Vec<u64>,
+    /// GiB that a Forebay has in its log before it is measured, sent to it and stored; a Forebay for each number
+    #[arg(long, value_name = "GIB", value_delimiter = ',', default_value = "0",
+        value_parser = clap::value_parser!(u64).range(..=1024))]
+    store_gib: Vec<u64>,
     /// Open loop: so many requests a second, answered or not; latency counts from when a request was due
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     rate: Option<f64>,
@@ -196,6 +200,7 @@ impl Http {
             forms: self.forms,
             connections: self.connections.into_iter().map(|count| count as usize).collect(),
             projects: self.projects,
+            store_gib: self.store_gib,
             versus: self.versus,
             running: running.collect(),
             beside: self.beside.into_iter().flatten().collect(),

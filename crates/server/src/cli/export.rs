@@ -8,6 +8,7 @@ use forebay_record::ProjectId;
 use forebay_route::ProjectSettings;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
+use serde_json::json;
 use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
@@ -45,6 +46,9 @@ pub(crate) struct Export {
     /// Compress
     #[arg(long)]
     gzip: bool,
+    /// Only say how many there are
+    #[arg(long, conflicts_with_all = ["out", "gzip"])]
+    count: bool,
 }
 
 /// Written at a time.
@@ -80,6 +84,10 @@ impl Export {
         let hash: AddressHash =
             Arc::new(move |ip| forebay_export::address_hash(|bytes| keyring.mac(bytes), ip));
         let reader = Reader::open(&common.store()?, subject, query, hash)?;
+        if self.count {
+            let copied = copy(reader, &mut io::sink()).map_err(|e| e.named("nowhere"))?;
+            return copied.tell(common);
+        }
         let copied = match &self.out {
             None => {
                 let stdout = BufWriter::new(io::stdout().lock());
@@ -90,13 +98,7 @@ impl Export {
         if self.out.is_some() || io::stderr().is_terminal() {
             eprintln!("{} events exported", copied.events);
         }
-        if copied.unreadable > 0 {
-            eprintln!(
-                "warning: missing here: {} of the log's records, damaged or given up, perhaps some of this project; see \
-                 `forebay log verify`",
-                copied.unreadable
-            );
-        }
+        copied.warn();
         Ok(())
     }
 
@@ -174,6 +176,31 @@ impl Broken {
 struct Copied {
     events: u64,
     unreadable: u64,
+}
+
+impl Copied {
+    /// Says how many there are, on stdout.
+    fn tell(&self, common: &Common) -> Done {
+        let mut out = common.out();
+        if out.json {
+            out.value(&json!({ "events": self.events, "unreadable": self.unreadable }))?;
+        } else {
+            out.line(&self.events.to_string())?;
+        }
+        self.warn();
+        out.done()
+    }
+
+    /// Says on stderr what could not be read.
+    fn warn(&self) {
+        if self.unreadable > 0 {
+            eprintln!(
+                "warning: missing here: {} of the log's records, damaged or given up, perhaps some of this project; see \
+                 `forebay log verify`",
+                self.unreadable
+            );
+        }
+    }
 }
 
 fn copy(mut reader: Reader, to: &mut impl Write) -> Result<Copied, Broken> {

@@ -4,7 +4,7 @@ use super::{Common, Done, out, proof};
 use clap::Subcommand;
 use serde_json::json;
 
-/// Show, make and end people's tokens for retrieving and erasing end users' data
+/// Show, make and end people's tokens for retrieving and erasing end users' data: calls that are still to come
 #[derive(Debug, Subcommand)]
 pub(crate) enum GdprToken {
     /// Show whether a person has one, and how it was used

@@ -79,7 +79,7 @@ enum Command {
     /// Give a locked-out organisation an owner, or the first person a link to set up by
     #[command(subcommand)]
     Owner(organisation::Owner),
-    /// Show, make and end people's tokens for retrieving and erasing end users' data
+    /// Show, make and end people's tokens for retrieving and erasing end users' data: calls that are still to come
     #[command(subcommand)]
     GdprToken(gdpr_token::GdprToken),
     /// Read the record of who did what, and check that nobody tampered with it
@@ -125,7 +125,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// A failure with its causes.
     pub(crate) fn of(error: &dyn std::error::Error) -> Failure {
-        Failure::Failed(crate::chain(error))
+        Failure::Failed(forebay_control::chain(error))
     }
 }
 

@@ -145,6 +145,12 @@ pub(crate) enum Owner {
         #[arg(long)]
         email: String,
     },
+    /// Let a person sign in again at once whom failed attempts keep out
+    Unlock {
+        /// Their e-mail address
+        #[arg(long)]
+        email: String,
+    },
     /// Print another link to set up by, while nobody has: the one before ends
     SetupLink,
 }
@@ -228,6 +234,20 @@ impl Owner {
             Owner::Grant { organisation, email } => {
                 let whom = person(&host, &email)?;
                 show(&mut out, &host.set_organisation_role(organisation, whom, OrganisationRole::Owner)?)?;
+            }
+            Owner::Unlock { email } => {
+                let whom = person(&host, &email)?;
+                let forgiven = host.forgive_failures(whom)?;
+                if out.json {
+                    out.value(&json!({ "id": whom, "failures_forgiven": forgiven }))?;
+                } else {
+                    out.line(&format!(
+                        "{email} may sign in again; failed attempts that count no more: {forgiven}"
+                    ))?;
+                    out.line(
+                        "a network from which too many attempts failed still waits, for up to 15 minutes",
+                    )?;
+                }
             }
             Owner::SetupLink => {
                 let made = control.new_setup_code()?.ok_or_else(|| {

@@ -28,7 +28,7 @@ pub(crate) enum ServiceAccount {
         #[arg(value_name = "ID[=ROLE]", value_parser = account_project)]
         project: AccountProject,
     },
-    /// Let an account use a project no longer
+    /// Take an account's role in a project away; an owner or admin of the organisation still reaches it
     RemoveFromProject {
         /// The account's name
         username: String,
@@ -54,7 +54,7 @@ pub(crate) enum ServiceAccount {
     Narrow {
         /// The account's name
         username: String,
-        /// Between commas: export, engage-read, import, gdpr; or `none`, to narrow it no longer
+        /// Between commas: export, import, and engage-read, gdpr, which do nothing yet; or `none`, to narrow it no longer
         #[arg(value_parser = narrowed)]
         scopes: Narrowed,
     },
@@ -91,7 +91,8 @@ pub(crate) struct Create {
     /// What it is in its organisation: member; or admin or owner, and so of each of its projects
     #[arg(long, value_name = "ROLE", default_value = "member")]
     organisation_role: OrganisationRole,
-    /// What it is narrowed to, between commas: export, engage-read, import, gdpr [default: not narrowed]
+    /// What it is narrowed to, between commas: export, import, and engage-read, gdpr, which do nothing yet [default: not
+    /// narrowed]
     #[arg(long, value_name = "SCOPES", value_parser = narrowed)]
     scopes: Option<Narrowed>,
     /// The organisation it belongs to [default: the only one there is]
@@ -243,5 +244,5 @@ fn list(role: OrganisationRole, projects: &[AccountProject]) -> String {
 }
 
 fn words(scopes: &[Scope]) -> String {
-    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+    scopes.iter().map(|scope| scope.for_people()).collect::<Vec<_>>().join(", ")
 }

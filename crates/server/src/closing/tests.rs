@@ -252,7 +252,7 @@ fn books_that_cannot_be_closed_at_once_are_closed_later_and_only_up_to_the_start
             minute_ms: minute * 60_000,
             owner: owner(1),
             kind: Kind::Stored,
-            events: 0,
+            events: 1,
             bytes: 0,
         })
         .collect();

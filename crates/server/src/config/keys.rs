@@ -385,7 +385,7 @@ const KEYS: &[Key] = &[
     ),
     whole(
         "export.concurrent_max",
-        1,
+        2,
         1024,
         |c, n| c.queries.concurrent_max = count(n),
         "Exports and other queries that read at once; more wait",
@@ -395,7 +395,14 @@ const KEYS: &[Key] = &[
         1,
         100_000,
         |c, n| c.queries.project_concurrent_max = u32::try_from(n).unwrap_or(u32::MAX),
-        "Queries of one project at once, those that wait included; more get 429",
+        "Queries of one project at once; more get 429; less than export.concurrent_max, three quarters of it unless said",
+    ),
+    whole(
+        "export.stall_timeout_ms",
+        100,
+        86_400_000,
+        |c, n| c.queries.stall_timeout = ms(n),
+        "For an export's reader to take the next 128 KiB; then the export is given up and the connection closed",
     ),
     whole(
         "export.project_hour_max",

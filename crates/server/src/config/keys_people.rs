@@ -1,4 +1,4 @@
-//! The settings of what reaches people: where the console is, mail, text messages.
+//! The settings of what reaches people: where the console is, how many addresses, mail, text messages.
 
 use super::key::{Key, text, texts, whole};
 use forebay_notify::MailTls;
@@ -15,6 +15,20 @@ pub(super) const KEYS: &[Key] = &[
             (is_url || s.is_empty()).then_some(())
         },
         "Where people reach the console, for the links in mails",
+    ),
+    whole(
+        "people.person_addresses_hour_max",
+        1,
+        1_000_000,
+        |c, n| c.outreach.person_hour_max = n,
+        "How many addresses a person or service account may invite or have written to within an hour",
+    ),
+    whole(
+        "people.organisation_addresses_hour_max",
+        1,
+        1_000_000,
+        |c, n| c.outreach.organisation_hour_max = n,
+        "How many addresses all those of an organisation may invite within an hour",
     ),
     text(
         "mail.host",

@@ -10,6 +10,7 @@ mod keys_people;
 pub mod source;
 
 use forebay_console::ConsoleConfig;
+use forebay_control::OutreachLimits;
 use forebay_export::QueryLimits;
 use forebay_http::{HttpConfig, PathTable};
 use forebay_log::LogConfig;
@@ -50,6 +51,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Where people reach the console, for links in mails.
     pub console_url: Option<String>,
+    /// How many addresses of their own choice people may reach.
+    pub outreach: OutreachLimits,
     /// How mail is sent, if it is.
     pub mail: MailConfig,
     /// How text messages are sent, if they are.
@@ -91,6 +94,7 @@ impl Config {
             console_enabled: true,
             console: ConsoleConfig::default(),
             console_url: None,
+            outreach: OutreachLimits::default(),
             gateway: GatewayConfig {
                 method: "POST".to_owned(),
                 headers: vec!["Content-Type: application/json".to_owned()],
@@ -115,6 +119,9 @@ impl Config {
             let key = keys::all().find(|k| k.name == one.key).ok_or_else(|| unknown(one))?;
             put(&mut config, key, one)?;
         }
+        if !given.iter().any(|one| one.key == "export.project_concurrent_max") {
+            config.queries.project_concurrent_max = QueryLimits::share(config.queries.concurrent_max);
+        }
         config.log.dir.clone_from(&config.data_dir);
         config.http.paths =
             PathTable::new(&config.renamed_paths).map_err(|e| ConfigError(format!("http.{e}")))?;
@@ -126,6 +133,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.log.check().map_err(|e| ConfigError(e.to_string()))?;
         self.http.check().map_err(|e| ConfigError(e.to_string()))?;
+        self.queries.check().map_err(ConfigError)?;
         let body = self.http.limits.body_bytes_max as u64;
         for (key, limit) in [
             ("admission.server_bytes_max", self.admission.server_bytes),

@@ -108,6 +108,14 @@ fn a_wrong_value_is_named_with_its_place_and_what_is_accepted() {
 }
 
 #[test]
+fn a_project_has_its_share_of_however_many_turns_there_are() {
+    for (all, share) in [("2", 1), ("4", 3), ("8", 6), ("1024", 768)] {
+        let config = Config::from_given(&[from("export.concurrent_max", all, file(1))]).unwrap();
+        assert_eq!(config.queries.project_concurrent_max, share, "of {all}");
+    }
+}
+
+#[test]
 fn contradictions_are_named() {
     for (given, part) in [
         (vec![from("log.segment_bytes_max", "1048576", file(1))], "segment_bytes_max"),
@@ -116,6 +124,10 @@ fn contradictions_are_named() {
             "admission.project_bytes_max is 2000000",
         ),
         (vec![from("http.paths.track", "/engage", file(1))], "http.paths."),
+        (
+            vec![from("export.project_concurrent_max", "8", file(1))],
+            "export.project_concurrent_max is 8 and export.concurrent_max 8: one project could take every turn",
+        ),
     ] {
         let text = Config::from_given(&given).unwrap_err().0;
         assert!(text.contains(part), "{text}");

@@ -10,9 +10,13 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 /// 2025-10-09T08:53:20Z
 pub const NOW_MS: u64 = 1_760_000_000_000;
@@ -23,13 +27,49 @@ pub fn start(dir: &Path) -> Running {
 }
 
 pub fn start_with(dir: &Path, change: impl FnOnce(&mut Config)) -> Running {
+    start_as(dir, change, Arc::new(|| NOW_MS))
+}
+
+/// With a clock that the test moves.
+pub fn start_at(dir: &Path, clock: &Arc<AtomicU64>) -> Running {
+    let clock = Arc::clone(clock);
+    start_as(dir, |_| {}, Arc::new(move || clock.load(Ordering::Relaxed)))
+}
+
+fn start_as(
+    dir: &Path,
+    change: impl FnOnce(&mut Config),
+    clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+) -> Running {
     let mut config = Config::new(dir);
     config.http.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.http.cores = 1;
     config.log.segment_bytes_min = 1 << 20;
     config.log.segment_bytes_max = 2 << 20;
     change(&mut config);
-    Server::start(config, Arc::new(|| NOW_MS)).unwrap()
+    Server::start(config, clock).unwrap()
+}
+
+/// A server in a directory of its own, with a project 7 that it knows by now: token `tok-7`, secret `sec-7`.
+pub struct Serving {
+    pub dir: TempDir,
+    pub running: Running,
+    pub addr: SocketAddr,
+    pub control: Control,
+}
+
+pub fn serving() -> Serving {
+    serving_with(|_| {})
+}
+
+pub fn serving_with(change: impl FnOnce(&mut Config)) -> Serving {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start_with(dir.path(), change);
+    let addr = running.addr();
+    let control = Control::open_existing(dir.path()).unwrap();
+    project(&control, 7, "tok-7", "sec-7");
+    eventually(|| (export(addr, TODAY, "sec-7:").status == 200).then_some(()));
+    Serving { dir, running, addr, control }
 }
 
 pub struct Answer {

@@ -161,6 +161,9 @@ pub(crate) struct Create {
     /// The organisation it belongs to [default: the only one there is]
     #[arg(long, value_name = "ID")]
     organisation: Option<u64>,
+    /// The time zone that its times are shown in, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "NAME")]
+    timezone: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -306,9 +309,9 @@ impl Project {
 
 impl Create {
     fn run(self, common: &Common) -> Done {
-        let Create { name, id, token, api_key, api_secret, id_merge, organisation } = self;
+        let Create { name, id, token, api_key, api_secret, id_merge, organisation, timezone } = self;
         let id_merge = id_merge.into();
-        let new = NewProject { name, id, token, api_key, api_secret, id_merge, organisation };
+        let new = NewProject { name, id, token, api_key, api_secret, id_merge, organisation, timezone };
         show_created(common, &common.control()?.host().create_project(&new)?)
     }
 }
@@ -366,7 +369,7 @@ fn import(common: &Common, path: &Path) -> Done {
         text = std::fs::read(path).map_err(failed)?;
     }
     let named = |e: &dyn std::error::Error| {
-        Failure::Failed(format!("cannot import {}: {}", path.display(), crate::chain(e)))
+        Failure::Failed(format!("cannot import {}: {}", path.display(), forebay_control::chain(e)))
     };
     // Read before the registry is opened: a wrong document leaves no new data directory behind.
     let document = RegistryDocument::parse(&text).map_err(|e| named(&e))?;
