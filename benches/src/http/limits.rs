@@ -1,4 +1,6 @@
-//! File descriptors: every connection takes one here and one in the server.
+//! File descriptors, of which every connection takes one here and one in the server, and space on the disk.
+
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -6,6 +8,9 @@ use super::Error;
 
 /// What is open beside connections: the children's pipes, the log's files.
 const OTHERS: u64 = 512;
+
+/// The least free space of the file system that data directories are made on.
+const FREE_BYTES_MIN: u64 = 2 << 30;
 
 /// Raises the limit of open files as far as this process may; children inherit it. A refusal shows when there are too
 /// few.
@@ -21,6 +26,24 @@ pub fn raise_descriptors() {
 pub fn descriptors_for(connections: usize) -> Result<(), Error> {
     raise_descriptors();
     check(connections, getrlimit(Resource::Nofile).current)
+}
+
+/// Says where too little space is free.
+///
+/// # Errors
+/// [`Error::Options`] with what is free.
+pub fn space_in(scratch: &Path) -> Result<(), Error> {
+    let space = rustix::fs::statvfs(scratch).map_err(std::io::Error::from);
+    let space = space.map_err(Error::io(format!("ask for the free space of {}", scratch.display())))?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if free >= FREE_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Error::Options(format!(
+        "only {} MiB are free in {}: measure elsewhere, or fewer or shorter rounds",
+        free >> 20,
+        scratch.display()
+    )))
 }
 
 fn check(connections: usize, limit: Option<u64>) -> Result<(), Error> {

@@ -19,6 +19,7 @@ pub mod answer;
 pub mod bare;
 pub mod device;
 mod error;
+mod fill;
 pub mod follower;
 pub mod generator;
 pub mod latency;

@@ -14,6 +14,7 @@ use std::{
 use super::{
     Error, Report,
     device::Device,
+    fill,
     generator::{self, Traffic},
     latency::Latencies,
     limits,
@@ -39,6 +40,8 @@ pub struct Options {
     pub connections: Vec<usize>,
     /// A Forebay with so many projects, each for itself.
     pub projects: Vec<u64>,
+    /// A Forebay with so many GiB in its log, each for itself.
+    pub store_gib: Vec<u64>,
     /// Other `forebay` binaries, measured in turn with the first.
     pub versus: Vec<PathBuf>,
     /// Servers that already run; where there are any, no Forebay is started unless [`Beside::Forebay`] says so.
@@ -111,8 +114,6 @@ pub struct Progress {
     pub now: String,
 }
 
-/// The least free space of the file system that data directories are made on.
-const FREE_BYTES_MIN: u64 = 2 << 30;
 /// Thread time that simd-json alone gets beside each round.
 const PARSE_CPU_S: f64 = 0.03;
 /// How long a server may take to settle what it has received.
@@ -218,12 +219,17 @@ impl<'a> Run<'a> {
         }
         if options.running.is_empty() || options.beside.contains(&Beside::Forebay) {
             for &projects in &options.projects {
-                let name = if options.projects.len() == 1 {
-                    "forebay".to_owned()
-                } else {
-                    format!("forebay, {projects} projects")
-                };
-                run.add(starter.forebay(&name, projects)?, &own(projects))?;
+                for &gib in &options.store_gib {
+                    let mut name = "forebay".to_owned();
+                    if options.projects.len() > 1 {
+                        name.push_str(&format!(", {projects} projects"));
+                    }
+                    if options.store_gib.len() > 1 {
+                        name.push_str(&format!(", {gib} GiB stored"));
+                    }
+                    run.add(starter.forebay(&name, projects)?, &own(projects))?;
+                    run.fill(gib << 30)?;
+                }
             }
             for binary in &options.versus {
                 let other = Starter { binary: binary.clone(), ..starter.clone() };
@@ -270,6 +276,24 @@ impl<'a> Run<'a> {
         }
         self.subjects.push(subject);
         Ok(())
+    }
+
+    /// Fills the log of the server that was added last.
+    fn fill(&mut self, bytes: u64) -> Result<(), Error> {
+        let Some(subject) = self.subjects.last() else { return Ok(()) };
+        let traffic = self.traffic(subject, 1, None);
+        let binary = &self.options.starter.binary;
+        let acknowledged = fill::fill(&subject.server, bytes, traffic, binary, || self.may_go_on())?;
+        self.subjects.last_mut().into_iter().for_each(|subject| subject.acknowledged += acknowledged);
+        Ok(())
+    }
+
+    fn may_go_on(&self) -> Result<(), Error> {
+        // Relaxed: nothing else is handed over with it.
+        if self.options.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        limits::space_in(&self.options.starter.scratch)
     }
 
     fn connections(&self) -> Vec<usize> {
@@ -362,11 +386,7 @@ impl<'a> Run<'a> {
                 progress.now =
                     format!("{} {}, {} connections: {name}", self.load, self.form, row.connections);
                 tell(progress);
-                // Relaxed: nothing else is handed over with it.
-                if self.options.interrupted.load(Ordering::Relaxed) {
-                    return Err(Error::Interrupted);
-                }
-                self.check_space()?;
+                self.may_go_on()?;
                 let subject = &self.subjects[row.subject];
                 let mut traffic = self.traffic(subject, row.connections, row.rate_per_s);
                 traffic.seed = traffic.seed.wrapping_add(round as u64);
@@ -391,21 +411,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
-    }
-
-    fn check_space(&self) -> Result<(), Error> {
-        let scratch = &self.options.starter.scratch;
-        let space = rustix::fs::statvfs(scratch).map_err(std::io::Error::from);
-        let space = space.map_err(Error::io(format!("ask for the free space of {}", scratch.display())))?;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
-        if free >= FREE_BYTES_MIN {
-            return Ok(());
-        }
-        Err(Error::Options(format!(
-            "only {} MiB are free in {}: measure elsewhere, or fewer or shorter rounds",
-            free >> 20,
-            scratch.display()
-        )))
     }
 
     /// Ends all servers, and sees that what Forebay acknowledged is what it stored.
