@@ -1,15 +1,10 @@
 // What those do who look after projects and organisations: keys, service accounts, members, settings, the audit.
 'use strict';
 
-async function walk({ ada, grace, project, organisation, look, expect, button, complaints, PASSWORD, given }) {
-  const confirmed = async (tab, word, name) => {
-    if (await tab.locator('#current').count()) await tab.fill('#current', PASSWORD);
-    await tab.fill('#typed', word);
-    await button(tab, name).click();
-  };
-  const asked = async (credentials, path) => {
-    const headers = { Authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
-    return (await fetch(`${given.url}${path}`, { headers })).status;
+async function walk({ ada, grace, project, organisation, look, expect, button, confirmed, complaints, PASSWORD, given }) {
+  const asked = async (credentials, path, more = {}) => {
+    const headers = { Authorization: `Basic ${Buffer.from(credentials).toString('base64')}`, 'User-Agent': 'walk-tap/1.0' };
+    return (await fetch(`${given.url}${path}`, { headers, ...more })).status;
   };
 
   // Sharing the project with the other member, who then sees it.
@@ -51,9 +46,24 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await button(ada, 'Show key and secret').click();
   await look(ada, 'key-and-secret');
   const old = await ada.textContent('#secret');
+  const key = await ada.textContent('#key');
   const today = new Date().toISOString().slice(0, 10);
   const dates = `from_date=${today}&to_date=${today}`;
-  await ada.goto(`${project}/keys/reset`);
+  // Somebody reads with the secret and imports with the key: both are named before they are reset.
+  const record = { event: 'Imported', properties: { time: 1700000000, distinct_id: 'u-9', $insert_id: 'i-9' } };
+  const uses = [
+    await asked(`${old}:`, `/api/2.0/export?${dates}`),
+    await asked(`${key}:`, '/import?strict=0', { method: 'POST', body: JSON.stringify([record]) }),
+  ];
+  if (uses.join() !== '200,200') complaints.push(`secret and key are not taken: ${uses}`);
+  for (let tries = 0; tries < 100; tries += 1) {
+    await ada.goto(`${project}/keys/reset`);
+    const told = await ada.textContent('main');
+    if (told.includes('with the secret: walk-tap/1.0 from') && told.includes('with the key: walk-tap/1.0 from')) break;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await expect(ada, 'who uses the secret', 'In the last 30 days, with the secret: walk-tap/1.0 from');
+  await expect(ada, 'who uses the key', 'In the last 30 days, with the key: walk-tap/1.0 from');
   await look(ada, 'confirm-reset');
   await ada.selectOption('#choice-1', '24h');
   await confirmed(ada, 'not the name', 'Reset').catch(() => {});
@@ -96,6 +106,25 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   if (narrowed !== 401) complaints.push(`an account narrowed to importing exports: ${narrowed}`);
   await button(ada, 'Rotate').click();
   await expect(ada, 'rotated', 'The old one is taken until');
+  await ada.goto(`${project}/accounts`);
+  for (const role of ['admin', 'member']) {
+    await ada.locator('summary', { hasText: 'is nightly-export in the organisation' }).click();
+    await ada.getByLabel('Role of nightly-export in the organisation').selectOption(role);
+    await button(ada, 'Save the role of nightly-export').click();
+    await expect(ada, 'another role in the organisation', 'The role was changed');
+  }
+  await ada.locator('summary', { hasText: 'ends nightly-export' }).click();
+  await ada.getByLabel('End of nightly-export').fill('2040-01-31T18:00');
+  await button(ada, 'Save when nightly-export ends').click();
+  await expect(ada, 'another end', '2040-01-31 18:00');
+  await ada.getByRole('link', { name: 'Take out nightly-export of this project' }).click();
+  await look(ada, 'confirm-take-out-account');
+  await confirmed(ada, 'nightly-export', 'Take it out');
+  await expect(ada, 'an account taken out', 'uses this project no longer');
+  await look(ada, 'accounts-to-share');
+  await ada.selectOption('#account', 'nightly-export');
+  await button(ada, 'Share').click();
+  await expect(ada, 'an account shared', 'may use this project, too');
   await ada.goto(`${project}/accounts/nightly-export/delete`);
   await look(ada, 'confirm-delete-account');
   await confirmed(ada, 'nightly-export', 'Delete service account');
@@ -173,6 +202,12 @@ async function walk({ ada, grace, project, organisation, look, expect, button, c
   await ada.goto(`${mobile}/settings/transfer`);
   await confirmed(ada, 'Mobile app', 'Transfer project');
   await expect(ada, 'transferred back', 'The project was transferred');
+  await ada.goto('/console/organisations');
+  await ada.getByRole('link', { name: 'Second house' }).click();
+  await ada.getByRole('link', { name: 'Delete organisation' }).click();
+  await look(ada, 'confirm-delete-organisation');
+  await confirmed(ada, 'Second house', 'Delete organisation');
+  await expect(ada, 'an organisation deleted', 'The organisation was deleted');
   await ada.goto('/console/projects');
   await look(ada, 'projects-two');
   await ada.goto(`${organisation}/audit`);

@@ -1,9 +1,10 @@
-// Walks through every page and flow of the console in Debian's Chromium, as people would, at the width of a desk and of a
-// phone, by day and by night. Of every page it keeps a picture, and asks axe-core what stands in somebody's way.
+// Walks through every page and flow of the console in Debian's Chromium, as people would, at the width of a desk by day and
+// of a phone by night. Of every page it keeps pictures, and asks axe-core what stands in somebody's way.
 //
-// usage: walk.js {"url":"http://127.0.0.1:PORT","setup":CODE,"pictures":DIRECTORY,"events":PROJECT'S TOKEN}
+// usage: walk.js {"url":"http://127.0.0.1:PORT","setup":CODE,"pictures":DIRECTORY,"messages":URL OF WHAT PEOPLE WERE SENT}
 //
-// Prints {"pages":[NAME…],"complaints":[…]}: what was seen, and everything that was wrong on the way.
+// Prints {"pages":[NAME…],"complaints":[…],"asked":["METHOD PATH STATUS"…],"looked":["METHOD PATH"…]}: what was seen, all that
+// was wrong on the way, what browsers asked the server for, and the addresses of the pages that were looked at.
 'use strict';
 
 const fs = require('fs');
@@ -17,7 +18,6 @@ const given = JSON.parse(process.argv[2]);
 const VIEWS = [
   { name: 'desk', viewport: { width: 1280, height: 900 }, colorScheme: 'light' },
   { name: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
-  { name: 'desk-dark', viewport: { width: 1280, height: 900 }, colorScheme: 'dark', pictureOnly: true },
 ];
 
 async function main() {
@@ -28,10 +28,14 @@ async function main() {
   });
   const complaints = [];
   const pages = [];
+  const asked = new Set();
+  const looked = new Set();
+  // What each tab shows: the method, address and status of its last document.
+  const shown = new WeakMap();
 
   // A browser of somebody's own, which tells of everything that goes wrong in it.
   const person = async (options = {}) => {
-    const context = await browser.newContext({ baseURL: given.url, ...options });
+    const context = await browser.newContext({ baseURL: given.url, timezoneId: 'Europe/Vienna', ...options });
     context.setDefaultTimeout(20000);
     const tab = await context.newPage();
     tab.on('pageerror', (error) => complaints.push(`${tab.url()}: ${error}`));
@@ -41,22 +45,32 @@ async function main() {
         complaints.push(`${tab.url()}: ${message.text()}`);
       }
     });
+    tab.on('response', (response) => {
+      const request = response.request();
+      const said = `${request.method()} ${new URL(response.url()).pathname}`;
+      asked.add(`${said} ${response.status()}`);
+      const isPage = request.isNavigationRequest() && (response.headers()['content-type'] || '').startsWith('text/html');
+      if (isPage) shown.set(tab, { said, status: response.status() });
+    });
     return tab;
   };
 
   // Looks at the page as it stands: pictures, axe, and nothing wider than the screen.
   const look = async (tab, name) => {
+    await tab.waitForLoadState();
     const number = String(pages.length + 1).padStart(2, '0');
     pages.push(name);
+    const here = shown.get(tab);
+    if (here && here.status < 400) looked.add(here.said);
     for (const view of VIEWS) {
       await tab.emulateMedia({ colorScheme: view.colorScheme });
       await tab.setViewportSize(view.viewport);
       const file = path.join(given.pictures, `${number}-${name}-${view.name}.png`);
       await tab.screenshot({ path: file, fullPage: true, animations: 'disabled' });
-      if (view.pictureOnly) continue;
       const over = await tab.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       if (over > 0) complaints.push(`${name} (${view.name}): ${over} pixels wider than the screen`);
-      await tab.evaluate(axe.source);
+      // Once a page: it is half a megabyte.
+      if (!(await tab.evaluate(() => Boolean(window.axe)))) await tab.evaluate(axe.source);
       const found = await tab.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
       for (const violation of found.violations) {
         if (!['serious', 'critical', 'moderate'].includes(violation.impact)) continue;
@@ -70,7 +84,7 @@ async function main() {
 
   try {
     await flows.walk({ given, person, look, complaints });
-    process.stdout.write(JSON.stringify({ pages, complaints }));
+    process.stdout.write(JSON.stringify({ pages, complaints, asked: [...asked], looked: [...looked] }));
   } finally {
     await browser.close();
   }

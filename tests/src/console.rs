@@ -42,6 +42,11 @@ impl Visitor {
         self.cookies.get(name).map(String::as_str)
     }
 
+    /// The names of the cookies it has.
+    pub fn cookies(&self) -> impl Iterator<Item = &str> {
+        self.cookies.keys().map(String::as_str)
+    }
+
     /// Asks for a page.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Answer {

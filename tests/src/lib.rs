@@ -38,6 +38,8 @@ pub mod sdk;
 pub mod senders;
 pub mod smtp;
 pub mod soak;
+pub mod told;
+pub mod unconnected;
 pub mod vectors;
 pub mod wire;
 
@@ -51,15 +53,19 @@ pub use metrics::{Accounts, Metrics};
 pub use random::Random;
 pub use wire::{Answer, Connection, Request};
 
+/// How long a test waits for what must come. It finds what never comes; how fast things are is for benchmarks to say, on
+/// a machine that does nothing else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks again and again until it is so.
 ///
 /// # Panics
-/// If it is not so within `limit`.
+/// If it is not so within [`PATIENCE`].
 #[track_caller]
-pub fn eventually(limit: Duration, what: &str, mut so: impl FnMut() -> bool) {
-    let until = Instant::now() + limit;
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
     while !so() {
-        assert!(Instant::now() < until, "not within {limit:?}: {what}");
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

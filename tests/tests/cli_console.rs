@@ -2,9 +2,10 @@
 //! command, and the command is there.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use forebay_console::{ROUTES, Verb};
-use forebay_tests::{Forebay, Json, cli};
+use forebay_tests::{Forebay, Json, Request, Setup, cli, eventually};
 
 /// What people do for themselves in a browser, and nobody on the host does for them.
 const OWN: [&str; 13] = [
@@ -76,6 +77,10 @@ fn what_deletes_says_first_what_would_go_and_changes_nothing() {
         ];
         lists.map(|args| forebay.cli(args).text())
     };
+    // That somebody waited for the project to be known is a use of its secret, which is booked within a second.
+    eventually("the use of the secret is booked", || {
+        forebay.cli(&["project", "show", &id, "--json"]).json().u64("api_secret_uses") > 0
+    });
     let before = state();
     let cases: [(&[&str], &[&str]); 6] = [
         (&["project", "delete", &id], &["ada@example.com, admin", "service account etl", "token brought"]),
@@ -93,4 +98,55 @@ fn what_deletes_says_first_what_would_go_and_changes_nothing() {
         assert_eq!(told.get("dry_run"), Some(&Json::Bool(true)), "{told}");
         assert_eq!(state(), before, "{args:?} changed something");
     }
+}
+
+/// Each kind of thing that the command line makes, shows and ends, on a directory that no server has open.
+#[test]
+fn the_command_line_does_the_same_with_the_server_stopped() {
+    let home = tempfile::tempdir().expect("a directory");
+    let dir = home.path().join("data");
+    // A first start makes the store.
+    Setup::new().data_dir(&dir).start().stop();
+    let run = |args: &[&str]| cli::run(&dir, &[args, &["--json"]].concat()).success();
+    let project = run(&["project", "create", "--name", "Shop"]).json();
+    let id = project.u64("id").to_string();
+    run(&["project", "set", &id, "--timezone", "Asia/Tokyo", "--retention-days", "30"]);
+    run(&["project", "add-token", &id, "brought"]);
+    run(&["project", "retire-token", &id, "brought"]);
+    let reset = run(&["project", "reset-secret", &id, "--grace", "24h"]).json();
+    assert_ne!(reset.str("api_secret"), project.str("api_secret"));
+    run(&["person", "create", "--email", "ada@example.com", "--name", "Ada", "--no-password"]);
+    let owner = run(&["owner", "grant", "--organisation", "1", "--email", "ada@example.com"]).json();
+    assert_eq!(owner.get("members").and_then(Json::as_array).map(<[Json]>::len), Some(1));
+    run(&["organisation", "rename", "1", "Engines"]);
+    run(&["organisation", "invite", "1", "bob@example.com"]);
+    assert_eq!(run(&["organisation", "invitations", "1"]).lines().len(), 1);
+    run(&["person", "preferences", "ada@example.com", "--log-usage", "on"]);
+    run(&["gdpr-token", "reset", "ada@example.com"]);
+    assert_eq!(
+        run(&["person", "data", "ada@example.com"]).json().get("account").map(|a| a.str("name")),
+        Some("Ada")
+    );
+    run(&["service-account", "create", "--username", "etl", "--project", &id, "--scopes", "export"]);
+    run(&["service-account", "rotate", "etl"]);
+    run(&["service-account", "delete", "etl"]);
+    assert_eq!(run(&["export", "--project", &id, "--count"]).json().u64("events"), 0);
+    assert_eq!(run(&["stats", "--project", &id]).lines().len(), 1);
+    run(&["project", "delete", &id]);
+    run(&["project", "undelete", &id]);
+    let actions: BTreeSet<_> = run(&["audit", "list", "-n", "0"])
+        .lines()
+        .iter()
+        .map(|entry| entry.str("action").to_owned())
+        .collect();
+    for action in
+        ["project.created", "project.secret_reset", "organisation.changed", "service_account.deleted"]
+    {
+        assert!(actions.contains(action), "{action} is not in {actions:?}");
+    }
+    run(&["audit", "verify"]);
+    // A server that starts then has it all.
+    let forebay = Setup::new().data_dir(&dir).start();
+    let reads = Request::get("/api/2.0/export?from_date=2026-01-01&to_date=2026-01-02");
+    forebay.send(&reads.basic(reset.str("api_secret"), "")).expect_status(200);
 }

@@ -53,6 +53,9 @@ fn an_organisation_in_the_hands_of_the_host_gets_people_and_keeps_an_owner() {
     forebay.cli(&["person", "create", "--email", "new@example.com", "--name", "New", "--no-password"]);
     let granted = ["owner", "grant", "--organisation", "1", "--email", "new@example.com", "--json"];
     assert_eq!(members(&forebay.cli(&granted).json()).len(), 2);
+    let noted =
+        forebay.cli(&["audit", "list", "--action", "organisation.role_changed", "-n", "1", "--json"]).json();
+    assert_eq!((noted.str("actor"), noted.str("subject")), ("command line", "1"), "{noted}");
     let required = forebay.cli(&["organisation", "require-two-factor", "1"]).text();
     assert!(required.contains("second factor required"), "{required}");
     assert!(!forebay.cli(&["organisation", "require-two-factor", "1", "--off"]).text().contains("required"));

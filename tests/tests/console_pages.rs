@@ -78,7 +78,7 @@ fn nothing_that_people_type_becomes_markup() {
     let hostile = forebay_tests::json::quoted(HOSTILE);
     let event =
         format!(r#"{{"event":{hostile},"properties":{{"token":"{token}","distinct_id":{hostile}}}}}"#);
-    eventually(Duration::from_secs(10), "the token is known", || {
+    eventually("the token is known", || {
         forebay.send(&Request::post("/track?verbose=1", event.clone())).text().contains("\"status\":1")
     });
     // A refusal, with a sample; and a token that is nobody's.
@@ -142,6 +142,43 @@ fn who_guesses_is_told_to_wait_and_learns_nothing_of_who_is_known() {
     assert_eq!(known, unknown, "the same page for who is known and who is not");
     let throttled = (0..12).map(|_| guess(OWNER)).find(|(status, _)| *status == 429);
     assert!(throttled.expect("an end to guessing").1.contains("Too many attempts"));
+}
+
+#[test]
+fn who_guesses_locks_no_owner_out_of_a_browser_they_know_and_the_host_unlocks_the_others() {
+    let forebay = with_owner("Ada");
+    let mut known = Visitor::signed_in(forebay.addr(), OWNER);
+    known.post("/console/sign-out", &[]).expect_status(303);
+    let fields = |password: &'static str| [("email", OWNER), ("password", password)];
+    let mut guessing = Visitor::new(forebay.addr());
+    let mut guess = || guessing.post("/console/sign-in", &fields("a guess")).status;
+    assert!((0..12).any(|_| guess() == 429), "an end to guessing");
+    let mut new = Visitor::new(forebay.addr());
+    new.post("/console/sign-in", &fields(PASSWORD)).expect_status(429);
+    known.post("/console/sign-in", &fields(PASSWORD)).expect_status(303);
+    let told = forebay.cli(&["owner", "unlock", "--email", OWNER, "--json"]).json();
+    assert_eq!(told.u64("failures_forgiven"), 10);
+    new.post("/console/sign-in", &fields(PASSWORD)).expect_status(303);
+}
+
+#[test]
+fn a_browser_that_two_people_sign_in_with_is_known_for_both() {
+    let forebay = with_owner("Ada");
+    const BOB: &str = "bob@example.com";
+    enter(&forebay, BOB, "Bob");
+    let mut shared = Visitor::new(forebay.addr());
+    for email in [OWNER, BOB] {
+        shared.post("/console/sign-in", &[("email", email), ("password", PASSWORD)]).expect_status(303);
+        shared.post("/console/sign-out", &[]).expect_status(303);
+    }
+    for email in [OWNER, BOB] {
+        let mut guessing = Visitor::new(forebay.addr());
+        let mut guess =
+            || guessing.post("/console/sign-in", &[("email", email), ("password", "a guess")]).status == 429;
+        assert!((0..12).any(|_| guess()), "an end to guessing");
+        shared.post("/console/sign-in", &[("email", email), ("password", PASSWORD)]).expect_status(303);
+        shared.post("/console/sign-out", &[]).expect_status(303);
+    }
 }
 
 #[test]
@@ -217,6 +254,33 @@ fn behind_a_trusted_proxy_with_tls_cookies_are_secure_and_its_host_is_this_serve
     let entered = sign_in("https://console.example");
     let session = entered.expect_status(303).header("set-cookie").expect("a session");
     assert!(session.starts_with("__Host-forebay-session="), "{session}");
+}
+
+#[test]
+fn a_service_accounts_role_in_the_organisation_is_set_on_its_page_by_those_who_may() {
+    let forebay = with_owner("Ada");
+    let project = forebay.create_project("Robots").id.to_string();
+    forebay.cli(&["service-account", "create", "--username", "robot", "--project", &project]);
+    let role = || {
+        let listed = forebay.cli(&["service-account", "list", "--json"]).lines();
+        listed[0].str("organisation_role").to_owned()
+    };
+    let page = format!("/console/projects/{project}/accounts");
+    let form = format!("action=\"{page}/robot/role\"");
+    let mut ada = Visitor::signed_in(forebay.addr(), OWNER);
+    assert!(ada.get(&page).text().contains(&form));
+    ada.post(&format!("{page}/robot/role"), &[("role", "admin")]).expect_status(303);
+    assert_eq!(role(), "admin");
+    let wrong = ada.post(&format!("{page}/robot/role"), &[("role", "emperor")]);
+    assert!(wrong.expect_status(400).text().contains("member, admin, owner"), "{}", wrong.text());
+    // Whose role reaches in the project only, sees it and changes nothing.
+    enter(&forebay, "bob@example.com", "Bob");
+    forebay.cli(&["organisation", "set-project-role", &project, "bob@example.com", "owner"]);
+    let mut bob = Visitor::signed_in(forebay.addr(), "bob@example.com");
+    let seen = bob.get(&page).text();
+    assert!(seen.contains(", admin in the organisation") && !seen.contains(&form), "{seen}");
+    bob.post(&format!("{page}/robot/role"), &[("role", "owner")]).expect_status(403);
+    assert_eq!(role(), "admin");
 }
 
 #[test]

@@ -74,7 +74,8 @@ fn every_promise_about_people_names_tests_that_exist() {
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with('|') && line.contains('`')).collect();
     let numbers: BTreeSet<u32> =
         rows.iter().filter_map(|row| row.split('|').nth(1)?.trim().parse().ok()).collect();
-    let wanted = (1..=8).chain(14..=19).chain(22..=23).chain(29..=33).chain(35..=46);
+    // The others are of end users' data, which is to come, or promise nothing of their own.
+    let wanted = (1..=23).chain(29..=33).chain(35..=52).chain([55]);
     assert_eq!(numbers, wanted.collect(), "the promises that are made");
     for row in rows {
         let cell = row.split('|').nth(3).expect("a last column");

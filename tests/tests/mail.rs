@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::smtp::{Manners, Smtp, Taken};
-use forebay_tests::{Forebay, Setup, eventually};
+use forebay_tests::{Forebay, Request, Setup, eventually};
 
 const OWNER: &str = "ada@example.com";
-const MINUTE: Duration = Duration::from_secs(60);
 
 fn settings(smtp: &Smtp) -> String {
     format!(
@@ -33,7 +32,7 @@ fn mail(smtp: &Smtp, recipient: &str, subject: &str) -> Taken {
     let line = format!("Subject: {subject}\r\n");
     let find =
         || smtp.taken().into_iter().find(|mail| mail.recipient == recipient && mail.data.contains(&line));
-    eventually(MINUTE, &format!("{subject:?} to {recipient}: {:?}", smtp.taken()), || find().is_some());
+    eventually(&format!("{subject:?} to {recipient}: {:?}", smtp.taken()), || find().is_some());
     find().expect("it was there")
 }
 
@@ -74,6 +73,15 @@ fn people_are_told_by_mail_confirm_another_address_and_are_invited() {
     assert!(invited.contains("https://console.example.com/console/invitation?code="), "{invited}");
     forebay.cli(&["organisation", "invite", "1", "cli@example.com", "--mail"]);
     mail(&smtp, "cli@example.com", "An invitation to \"default\"");
+    let csrf = ada.csrf();
+    let call =
+        Request::post("/api/app/organizations/1/invitations", r#"{"email":"call@example.com","mail":true}"#);
+    ada.send(call.header("X-CSRF-Token", &csrf)).expect_status(201);
+    mail(&smtp, "call@example.com", "An invitation to \"default\"");
+    let fields = [("email", "to-project@example.com"), ("role", "analyst"), ("by_mail", "on")];
+    let shop = forebay.cli(&["project", "list", "--json"]).lines().last().expect("a project").u64("id");
+    ada.post(&format!("/console/projects/{shop}/members/invite"), &fields).expect_status(200);
+    mail(&smtp, "to-project@example.com", "An invitation to \"default\"");
 
     // What was sent is listed, and counted; what it said is not.
     let listed = forebay.cli(&["mail", "list", "--json"]).success();
@@ -99,9 +107,7 @@ fn a_mail_that_is_refused_is_told_where_the_operator_looks() {
     let mut ada = Visitor::signed_in(forebay.addr(), OWNER);
     let fields = [("current", PASSWORD), ("password", "another battery"), ("again", "another battery")];
     ada.post("/console/me/password", &fields).expect_status(303);
-    eventually(MINUTE, "the refusal is listed", || {
-        String::from_utf8_lossy(&failed()).contains("nobody here")
-    });
+    eventually("the refusal is listed", || String::from_utf8_lossy(&failed()).contains("nobody here"));
     assert!(ada.get("/console/messages").text().contains("nobody here"));
     let config = forebay.data_dir().join("mail.toml");
     std::fs::write(&config, settings(&smtp)).expect("a file in the data directory");
@@ -127,5 +133,14 @@ fn a_server_that_sends_no_mail_says_so() {
     assert!(ada.get("/console/me/preferences").text().contains("This server sends no mail now"));
     assert!(ada.get("/console/messages").text().contains("No mail is sent"));
     assert!(!ada.get("/console/organisations/1/members").text().contains("Send it by mail"));
+    let csrf = ada.csrf();
+    let call =
+        Request::post("/api/app/organizations/1/invitations", r#"{"email":"call@example.com","mail":true}"#);
+    let refused = ada.send(call.header("X-CSRF-Token", &csrf)).expect_status(409).text();
+    assert!(refused.contains("No mail is sent"), "{refused}");
+    assert!(
+        forebay.cli(&["organisation", "invitations", "1", "--json"]).stdout.is_empty(),
+        "nobody is invited"
+    );
     assert_eq!(forebay.cli(&["mail", "list", "--json"]).stdout, b"");
 }

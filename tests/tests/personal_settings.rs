@@ -1,9 +1,10 @@
 //! Personal settings, statement by statement, as the real server's pages keep them: see docs/control.md.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use forebay_tests::console::{PASSWORD, Visitor, enter};
-use forebay_tests::{Forebay, Json, Project, event};
+use forebay_tests::{Forebay, Json, Project, Setup, event, unconnected};
 
 const ADA: &str = "ada@example.com";
 const BOB: &str = "bob@example.com";
@@ -11,10 +12,16 @@ const BOB: &str = "bob@example.com";
 /// A server with an owner of its first organisation, and a project there.
 fn with_owner() -> (Forebay, Project) {
     let forebay = Forebay::start();
-    let project = forebay.create_project("Shop");
-    enter(&forebay, ADA, "Ada");
-    forebay.cli(&["owner", "grant", "--organisation", "1", "--email", ADA]);
+    let project = with_ada(&forebay);
     (forebay, project)
+}
+
+/// Makes her an owner of a server's first organisation, and a project there.
+fn with_ada(forebay: &Forebay) -> Project {
+    let project = forebay.create_project("Shop");
+    enter(forebay, ADA, "Ada");
+    forebay.cli(&["owner", "grant", "--organisation", "1", "--email", ADA]);
+    project
 }
 
 fn signed_in(forebay: &Forebay) -> Visitor {
@@ -160,29 +167,25 @@ fn resetting_the_gdpr_token_warns_and_ends_the_one_before() {
 
 #[test]
 fn a_server_connects_to_nobody_by_itself() {
-    let (forebay, project) = with_owner();
-    signed_in(&forebay).get("/console/projects");
-    forebay.track(&event(&project.token, "Hello", "me")).expect(200, "1");
-    let dir = format!("/proc/{}", forebay.pid());
-    let links = fs::read_dir(format!("{dir}/fd")).expect("its open files").flatten();
-    let sockets: Vec<String> = links
-        .filter_map(|link| fs::read_link(link.path()).ok())
-        .filter_map(|to| Some(to.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
-        .collect();
-    assert!(!sockets.is_empty(), "it listens");
-    for table in ["tcp", "tcp6", "udp", "udp6"] {
-        let Ok(text) = fs::read_to_string(format!("{dir}/net/{table}")) else { continue };
-        for line in text.lines().skip(1) {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            if !sockets.iter().any(|inode| inode == fields[9]) {
-                continue;
-            }
-            // Nobody at the other end, or somebody on this machine.
-            let host = fields[2].split(':').next().unwrap_or_default();
-            let is_near = host.bytes().all(|b| b == b'0') || host == "0100007F" || host.ends_with("0100007F");
-            assert!(is_near, "{table}: {line}");
-        }
+    let forebay = Setup::new().unconnected().start();
+    let project = with_ada(&forebay);
+    // A program that calls somebody ends so: what follows would not go on.
+    let mut asks = Command::new(forebay_tests::cli::binary());
+    asks.args(["health", "--url", &forebay.url()]).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(asks.status().expect("a command").success(), "it may call, and there is somebody to answer");
+    let mut caught = unconnected::spawn(&mut asks).expect("a command that may not");
+    assert!(unconnected::has_called(caught.wait().expect("waiting for a child")), "a connection is seen");
+    // From its start to its end, through what people and senders do with it.
+    let mut ada = signed_in(&forebay);
+    ada.post("/console/me/preferences", &[("notice_email", "ada@notices.example.com")]).expect_status(303);
+    ada.post("/console/organisations/1/invitations", &[("email", BOB), ("role", "member")])
+        .expect_status(200);
+    for path in ["/console/projects", "/console/me/data/file", "/metrics", "/health/ready"] {
+        ada.get(path).expect_status(200);
     }
+    forebay.track(&event(&project.token, "Hello", "me")).expect(200, "1");
+    assert_eq!(forebay.export(&project).len(), 1);
+    forebay.stop();
 }
 
 #[test]
@@ -221,10 +224,10 @@ fn erasing_ones_data_says_what_goes_and_is_done_when_it_says_so() {
 }
 
 #[test]
-fn the_only_cookie_is_that_of_the_session() {
+fn the_only_cookies_are_those_of_the_session_and_of_a_browser_that_is_known() {
     let (forebay, _) = with_owner();
     let mut ada = signed_in(&forebay);
-    assert_eq!(ada.cookie("forebay-visit"), None, "it ended with the sign-in");
+    assert_eq!(ada.cookies().collect::<Vec<_>>(), ["forebay-browser", "forebay-session"]);
     for path in
         ["/console/projects", "/console/me/preferences", "/console/organisations/1/audit?kind=project."]
     {

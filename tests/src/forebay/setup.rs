@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Forebay;
-use crate::{Json, cli};
+use crate::{Json, cli, unconnected};
 
 /// How a server is to be started. Starts from [`Setup::new`]; [`Setup::start`] starts it.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub struct Setup {
     listen: String,
     pub(super) admin: Option<SocketAddr>,
     ready_within: Duration,
+    unconnected: bool,
 }
 
 impl Default for Setup {
@@ -42,6 +43,7 @@ impl Setup {
             listen: "127.0.0.1:0".to_owned(),
             admin: None,
             ready_within: Duration::from_secs(30),
+            unconnected: false,
         }
     }
 
@@ -87,6 +89,12 @@ impl Setup {
         self
     }
 
+    /// The server ends the moment it calls anybody: see [`unconnected`].
+    pub fn unconnected(mut self) -> Setup {
+        self.unconnected = true;
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Panics
@@ -121,7 +129,8 @@ impl Setup {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(&stderr_file).expect("making the file for stderr"));
         let asked = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("starting {:?}: {e}", cli::binary()));
+        let spawned = if self.unconnected { unconnected::spawn(&mut command) } else { command.spawn() };
+        let mut child = spawned.unwrap_or_else(|e| panic!("starting {:?}: {e}", cli::binary()));
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
