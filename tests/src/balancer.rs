@@ -90,7 +90,7 @@ impl Balancer {
             command.spawn().unwrap_or_else(|e| panic!("starting {name} (cargo xtask test installs it): {e}"));
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let mut balancer = Balancer { child, addr, home };
-        eventually(Duration::from_secs(10), name, || {
+        eventually(name, || {
             assert!(
                 matches!(balancer.child.try_wait(), Ok(None)),
                 "{name} ended: {}\n{config}",

@@ -8,10 +8,8 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
 
-/// How long a test waits for one read or write before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+use crate::PATIENCE;
 
 /// A request in the making.
 #[derive(Clone, Debug)]

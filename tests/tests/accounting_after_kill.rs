@@ -23,7 +23,7 @@ fn after_each_kill_the_books_balance_and_count_as_stored_what_the_log_holds() {
         let before = ledger.acknowledged();
         let tokens = [&projects[0].token[..], &projects[1].token, "of no project"];
         let senders = tokens.map(|token| Senders::start(&ledger, forebay.addr(), token, 3));
-        eventually(Duration::from_secs(5), "something is acknowledged", || ledger.acknowledged() > before);
+        eventually("something is acknowledged", || ledger.acknowledged() > before);
         // At another moment of the bookkeeper's second each time, before its first booking too.
         thread::sleep(Duration::from_millis(100 + 370 * (round * 5 % KILLS)));
         forebay.kill();

@@ -20,7 +20,7 @@ fn account(forebay: &Forebay, project: u64, name: &str, role: &str) -> String {
     let with_role = format!("{project}={role}");
     let args = ["service-account", "create", "--username", name, "--secret", "s3cret", "--json", "--project"];
     forebay.cli(&[&args[..], &[with_role.as_str()]].concat());
-    eventually(Duration::from_secs(10), "the account is known", || {
+    eventually("the account is known", || {
         forebay.send(&Request::get("/api/app/me").basic(name, "s3cret")).status == 200
     });
     name.to_owned()
@@ -99,7 +99,7 @@ fn a_service_account_manages_others_and_makes_projects_by_calls() {
     forebay.cli(&[&args[..], &["--organisation-role", "admin"]].concat());
     let base64 = |path: &str| Request::new("POST", path).basic("terraform", "s3cret");
     let plain = |path: &str| Request::new("POST", path).header("Authorization", "Basic terraform:s3cret");
-    eventually(Duration::from_secs(10), "the account is known", || {
+    eventually("the account is known", || {
         forebay.send(&Request::get("/api/app/me").header("Authorization", "Basic terraform:s3cret")).status
             == 200
     });
@@ -184,7 +184,7 @@ fn a_service_account_exports_and_imports_as_far_as_its_role_and_scopes_reach() {
     ] {
         account(&forebay, project.id, name, role);
         forebay.cli(&["service-account", "narrow", name, scopes]);
-        eventually(Duration::from_secs(10), "what it may is in force", || {
+        eventually("what it may is in force", || {
             let reading = forebay.send(&Request::get(&export).basic(name, "s3cret")).status;
             let writing = forebay.send(&Request::post(&import, event).basic(name, "s3cret")).status;
             (reading, writing) == (reads, writes)
@@ -209,7 +209,7 @@ fn a_session_makes_shows_shares_and_deletes_service_accounts() {
     let made = results(&call("POST", &format!("{base}/"), &body), 201);
     let (id, secret) = (made.u64("id"), made.str("token").to_owned());
     assert_eq!((made.str("expires"), made.str("creator")), ("2040-01-01T00:00:00Z", "Ada"));
-    eventually(Duration::from_secs(10), "the account is known", || {
+    eventually("the account is known", || {
         forebay.send(&Request::get("/api/app/me").basic("etl", &secret)).status == 200
     });
     let one = format!("{base}/{id}");
@@ -229,7 +229,7 @@ fn a_session_makes_shows_shares_and_deletes_service_accounts() {
     }
     assert_eq!(call("DELETE", &one, "").expect_status(200).json().str("status"), "ok");
     call("DELETE", &one, "").expect_status(404);
-    eventually(Duration::from_secs(10), "the account is gone", || {
+    eventually("the account is gone", || {
         forebay.send(&Request::get("/api/app/me").basic("etl", &secret)).status == 401
     });
 }

@@ -78,7 +78,7 @@ fn who_used_the_secret_is_named_before_it_is_reset() {
     let mut ada = Visitor::signed_in(forebay.addr(), OWNER);
     let reset = format!("/console/projects/{}/keys/reset", project.id);
     let want = "In the last 30 days, with the secret: tap-test/1.2 from 127.0.0.1: 3 requests";
-    eventually(Duration::from_secs(60), "it is booked", || ada.get(&reset).text().contains(want));
+    eventually("it is booked", || ada.get(&reset).text().contains(want));
     let listed = forebay.cli(&["project", "callers", &project.id.to_string(), "--json"]).stdout;
     let listed = String::from_utf8_lossy(&listed);
     assert!(

@@ -161,7 +161,7 @@ fn ask_as(forebay: &Forebay, route: &Route, path: &str, name: &str) -> u16 {
 }
 
 fn until_known(forebay: &Forebay, name: &str) {
-    eventually(Duration::from_secs(10), "the account is known", || {
+    eventually("the account is known", || {
         forebay.send(&Request::get("/api/app/me").basic(name, SECRET)).status == 200
     });
 }

@@ -51,7 +51,7 @@ fn a_fuzzer_with_a_service_account_finds_nothing() {
     let project = forebay.create_project("Shop");
     let args = ["service-account", "create", "--username", "fuzzer", "--secret", "s3cret"];
     forebay.cli(&[&args[..], &["--organisation-role", "owner"]].concat());
-    eventually(Duration::from_secs(10), "the account is known", || {
+    eventually("the account is known", || {
         forebay.send(&Request::get("/api/app/me").basic("fuzzer", "s3cret")).status == 200
     });
     // It would end itself, or what it asks about.

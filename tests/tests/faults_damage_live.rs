@@ -81,7 +81,7 @@ fn damage_under_a_running_server_costs_its_frame_is_told_exactly_and_is_given_up
     let forebay = forebay.kill().start();
     // Segments that a start does not read are looked through soon after it.
     let damaged = || forebay.metrics().count("forebay_log_damaged_events");
-    eventually(Duration::from_secs(60), "the damage shows in the metrics", || damaged() == EVENTS as u64);
+    eventually("the damage shows in the metrics", || damaged() == EVENTS as u64);
     assert_eq!(forebay.metrics().count("forebay_log_damaged_ranges"), 1);
     assert_eq!(lines(&forebay, "acknowledged data is damaged"), 1);
     // It stores and serves the rest: other nodes would be no better off without it.
@@ -134,7 +134,7 @@ fn a_segment_damaged_in_every_frame_is_counted_to_the_event_and_told_in_a_bounde
 
     let forebay = stopped.start();
     let damaged = || forebay.metrics().count("forebay_log_damaged_events");
-    eventually(Duration::from_secs(60), "the damage shows in the metrics", || damaged() == lost as u64);
+    eventually("the damage shows in the metrics", || damaged() == lost as u64);
     assert_eq!(forebay.metrics().count("forebay_log_damaged_ranges"), flipped.len() as u64);
     let told = lines(&forebay, "acknowledged data is damaged");
     assert_eq!(told, 21, "twenty places, and that there are more");

@@ -65,9 +65,7 @@ fn nginx(nodes: &[Node; 2], changes: &[(&str, &str)]) -> Balancer {
 /// Waits until the balancer passes requests on.
 #[track_caller]
 fn wait_until_up(balancer: &Balancer, first: &[u8]) {
-    eventually(Duration::from_secs(10), "the balancer sees a node", || {
-        ask(balancer, first, &Request::get("/").close()).status != 503
-    });
+    eventually("the balancer sees a node", || ask(balancer, first, &Request::get("/").close()).status != 503);
 }
 
 /// Sends a request on a connection that begins with `first`.

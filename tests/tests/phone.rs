@@ -11,7 +11,7 @@ const OWNER: &str = "ada@example.com";
 /// The code in the message of that number, from 0.
 #[track_caller]
 fn code(provider: &Provider, nth: usize) -> String {
-    eventually(Duration::from_secs(60), "a message is sent", || provider.asked().len() > nth);
+    eventually("a message is sent", || provider.asked().len() > nth);
     let asked = provider.asked()[nth].clone();
     let (_, rest) = asked.split_once("sign in is ").expect("a code");
     rest[..6].to_owned()

@@ -323,10 +323,13 @@ fn no_answer_leaves_before_the_flush() {
         harness.ask(&request).expect_status(200);
         assert!(asked.elapsed() >= flush, "answered within {:?}", asked.elapsed());
     }
-    // Nothing to store: nothing to wait for.
-    let asked = std::time::Instant::now();
-    harness.ask(&Request::post("/track", "rubbish")).expect(200, "0");
-    assert!(asked.elapsed() < flush);
+    // Nothing to store: nothing to wait for, as one of several shows also where the machine pauses.
+    let soon = (0..20).any(|_| {
+        let asked = std::time::Instant::now();
+        harness.ask(&Request::post("/track", "rubbish")).expect(200, "0");
+        asked.elapsed() < flush
+    });
+    assert!(soon, "what is not stored waits for a flush");
     harness.finish();
 }
 
@@ -351,7 +354,7 @@ fn a_log_that_cannot_store_answers_503_turns_readiness_red_and_heals() {
     let (mut accepted, mut refused) = (0, 0);
     harness.ask(&request).expect(200, "1");
     std::fs::rename(&lane, &away).unwrap();
-    forebay_tests::eventually(Duration::from_secs(10), "readiness is red, and says why", || {
+    forebay_tests::eventually("readiness is red, and says why", || {
         let answer = harness.ask(&request);
         if answer.status == 200 {
             accepted += 1;
@@ -366,7 +369,7 @@ fn a_log_that_cannot_store_answers_503_turns_readiness_red_and_heals() {
     });
     harness.ask(&Request::get("/settings")).expect_status(200);
     std::fs::rename(&away, &lane).unwrap();
-    forebay_tests::eventually(Duration::from_secs(10), "it stores again", || {
+    forebay_tests::eventually("it stores again", || {
         let answer = harness.ask(&request);
         refused += u64::from(answer.status != 200);
         answer.status == 200
