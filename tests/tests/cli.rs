@@ -2,7 +2,6 @@
 //! what it refuses it explains.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use forebay_tests::{Forebay, Json, Output, Project, Request, Setup, cli, event, eventually, wire};
 

@@ -2,7 +2,6 @@
 //! command, and the command is there.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use forebay_console::{ROUTES, Verb};
 use forebay_tests::{Forebay, Json, Request, Setup, cli, eventually};

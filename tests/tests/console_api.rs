@@ -1,7 +1,5 @@
 //! The calls of `/api/app`, as programs make them: by a service account, and by a browser's session.
 
-use std::time::Duration;
-
 use forebay_tests::console::{Visitor, enter};
 use forebay_tests::{Answer, Forebay, Json, Project, Request, eventually};
 

@@ -1,8 +1,6 @@
 //! Every call of `/api/app` in its use: by a person who signs in by a call, and by a service account. Each answer is
 //! held against the server's own description as it comes in.
 
-use std::time::Duration;
-
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::{Answer, Forebay, Json, Project, Request, eventually};
 

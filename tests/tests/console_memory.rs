@@ -1,7 +1,5 @@
 //! What the console remembers and hands out: the audit log to its end, a view that was chosen, and who used a secret.
 
-use std::time::Duration;
-
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::wire::base64;
 use forebay_tests::{Forebay, Request, eventually};

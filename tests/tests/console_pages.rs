@@ -1,7 +1,5 @@
 //! The console's pages over the wire: their headers, what people type into them, how they say no.
 
-use std::time::Duration;
-
 use forebay_console::{Face, ROUTES, Verb};
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::{Forebay, Request, Setup, eventually};

@@ -1,7 +1,5 @@
 //! Who may do what in the console and its calls: every route, asked by everybody there could be.
 
-use std::time::Duration;
-
 use forebay_console::{Face, Needs, ROUTES, Route, Verb};
 use forebay_control::{OrganisationRole, ProjectRole};
 use forebay_tests::console::{Visitor, enter};

@@ -1,8 +1,6 @@
 //! The calls of `/api/app` under a fuzzer that knows their description: no answer of ours is an error of ours, each is as
 //! described, and nobody gets in who is not known.
 
-use std::time::Duration;
-
 use forebay_tests::console::{Visitor, enter};
 use forebay_tests::{Forebay, Request, eventually, sdk};
 

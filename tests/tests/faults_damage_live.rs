@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use forebay_tests::harm::{EVENTS, flip_an_event, flip_every_frame, send, setup};
 use forebay_tests::senders::Ledger;

@@ -1,8 +1,6 @@
 //! Mail, with the real server and a mail server of the test's own: notices, an address that is confirmed, invitations, and
 //! what the console and the command line say of it.
 
-use std::time::Duration;
-
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::smtp::{Manners, Smtp, Taken};
 use forebay_tests::{Forebay, Request, Setup, eventually};

@@ -1,7 +1,5 @@
 //! A phone as second factor, in the console of the real server with a provider of the test's own.
 
-use std::time::Duration;
-
 use forebay_tests::console::{PASSWORD, Visitor, enter};
 use forebay_tests::gateway::{OK, Provider};
 use forebay_tests::{Forebay, Setup, eventually};

@@ -1,7 +1,5 @@
 //! Projects and what they are told apart, guarded and read by, statement by statement: see docs/control.md.
 
-use std::time::Duration;
-
 use forebay_control::{Control, ProjectRole};
 use forebay_record::ProjectId;
 use forebay_route::{Kind, Owner, Row};
