@@ -10,10 +10,10 @@
 
 use crate::{
     BadQuery,
-    json::{Malformed, each_item, each_member, unescape},
-    render::{Event, Known, Style},
+    json::{each_item, each_member, unescape},
+    render::{Event, Known, Style, Unwritten},
 };
-use forebay_expression::{Expression, Fault, Name, Source, Value};
+use forebay_expression::{Expression, Name, Source, Value};
 use std::{borrow::Cow, fmt, str};
 
 /// A condition on events.
@@ -53,21 +53,6 @@ enum Place {
     Nowhere,
 }
 
-/// Why an event could not be judged.
-#[derive(Debug)]
-pub(crate) enum Unjudged {
-    /// It is not what was promised.
-    Malformed(Malformed),
-    /// It holds what the expression cannot mean.
-    Fault(Fault),
-}
-
-impl From<Malformed> for Unjudged {
-    fn from(e: Malformed) -> Unjudged {
-        Unjudged::Malformed(e)
-    }
-}
-
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.expression.fmt(f)
@@ -92,8 +77,16 @@ impl Condition {
         self.expression.can_fault()
     }
 
-    /// Whether the event meets it.
-    pub(crate) fn holds(&self, style: &Style, event: &Event<'_>) -> Result<bool, Unjudged> {
+    /// The properties whose values it wants as they were sent, each in the place of its name.
+    pub(crate) fn asked(&self) -> Vec<Option<Box<[u8]>>> {
+        let asked = |(name, place): (&Name, &Place)| {
+            matches!(place, Place::Sent | Place::Import).then(|| name.name.as_bytes().into())
+        };
+        self.expression.names().iter().zip(&self.places).map(asked).collect()
+    }
+
+    /// Whether the event meets it, after one walk over all of its bytes.
+    pub(crate) fn holds_the_long_way(&self, style: &Style, event: &Event<'_>) -> Result<bool, Unwritten> {
         let (mut name, mut properties): (&[u8], &[u8]) = (b"", b"{}");
         each_member(event.json, |member| match &*unescape(member.key) {
             b"event" => name = member.value,
@@ -112,6 +105,18 @@ impl Condition {
                 }
             }
         })?;
+        self.holds(style, event, name, &known, |at| sent[at])
+    }
+
+    /// Whether an event of this name meets it, where `sent` has the values of what was [asked](Condition::asked).
+    pub(crate) fn holds<'a>(
+        &self,
+        style: &Style,
+        event: &Event<'_>,
+        name: &'a [u8],
+        known: &Known<'a>,
+        sent: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> Result<bool, Unwritten> {
         let (distinct_id, insert_id);
         let made = |wanted: fn(&Place) -> bool, make: &dyn Fn() -> Vec<u8>| {
             if self.places.iter().any(wanted) { make() } else { Vec::new() }
@@ -121,9 +126,9 @@ impl Condition {
         let values: Vec<_> = self
             .places
             .iter()
-            .zip(&sent)
-            .map(|(place, sent)| match place {
-                Place::Sent => sent.map_or(Value::Undefined, value),
+            .enumerate()
+            .map(|(at, place)| match place {
+                Place::Sent => sent(at).map_or(Value::Undefined, value),
                 Place::Seconds => number(event.time_ms.div_euclid(1000)),
                 Place::Moment => Value::Datetime(event.time_ms),
                 Place::EventName => value(name),
@@ -131,11 +136,11 @@ impl Condition {
                 Place::InsertId => value(&insert_id),
                 Place::ReceivedAt => number(i64::try_from(event.received_at_ms).unwrap_or(i64::MAX)),
                 Place::Import if event.imported => Value::Boolean(true),
-                Place::Import => sent.map_or(Value::Undefined, value),
+                Place::Import => sent(at).map_or(Value::Undefined, value),
                 Place::Nowhere => Value::Undefined,
             })
             .collect();
-        self.expression.holds(&values).map_err(Unjudged::Fault)
+        self.expression.holds(&values).map_err(Unwritten::Fault)
     }
 }
 
@@ -199,20 +204,36 @@ fn value(raw: &[u8]) -> Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Renderer;
     use forebay_record::{LaneId, Position, Seq, StoreId};
+    use proptest::prelude::*;
 
     const STYLE: Style = Style { store: StoreId([1; 16]), time_in_ms: false, simplified_ids: true };
 
-    fn judge(text: &str, json: &str, imported: bool) -> Result<bool, Unjudged> {
-        let event = Event {
+    fn event(json: &str, imported: bool) -> Event<'_> {
+        Event {
             json: json.as_bytes(),
             time_ms: 1_772_366_400_999,
             received_at_ms: 1_772_366_401_000,
             position: Position { lane: LaneId(2), seq: Seq(7) },
             imported,
             address_hash: None,
-        };
-        Condition::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).holds(&STYLE, &event)
+        }
+    }
+
+    fn parsed(text: &str) -> Condition {
+        Condition::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    /// By the long way, and by that of an export.
+    fn judge(text: &str, json: &str, imported: bool) -> Result<bool, Unwritten> {
+        let (condition, event) = (parsed(text), event(json, imported));
+        let long = condition.holds_the_long_way(&STYLE, &event);
+        let mut line = Vec::new();
+        let exported = Renderer::new(STYLE).only(Some(condition)).line(&event, &mut line);
+        assert_eq!(exported.as_ref().ok(), long.as_ref().ok(), "{text}");
+        assert_eq!(exported.is_ok_and(|written| written), !line.is_empty(), "{text}");
+        long
     }
 
     fn check(json: &str, rows: &[(&str, bool)]) {
@@ -223,42 +244,45 @@ mod tests {
 
     #[test]
     fn an_event_is_judged_by_what_its_line_shows() {
-        let json = r#"{ "event":"B\u0075y","pr\u006fperties" : {"token":"t","ip":"1.2.3.4","time":1,"pl\u0061n":"free",
+        let odd = r#"{ "event":"B\u0075y","pr\u006fperties" : {"token":"t","ip":"1.2.3.4","time":1,"pl\u0061n":"free",
             "plan":"pr\u006f","n":12.5e0,"big":1e400,"on":true,"off":false,"none":null,"list":["a",1,["b"],null],
             "deep":{"x":1},"$device_id":"d-1","$import":false}, "x":1 }"#;
-        check(
-            json,
-            &[
-                (r#"properties["plan"] == "pro""#, true),
-                (r#"properties["n"] == 12.5 and properties["on"] and not properties["off"]"#, true),
-                (r#"properties["big"] > 1e300"#, true),
-                (r#"defined(properties["none"])"#, false),
-                (r#"defined(properties["x"])"#, false),
-                (r#"defined(properties["deep"])"#, true),
-                (r#""a" in properties["list"] and 1 in properties["list"]"#, true),
-                (r#""b" in properties["list"]"#, false),
-                (r#"properties["time"] == 1772366400"#, true),
-                (r#"event["$time"] > datetime("2026-03-01T12:00:00")"#, true),
-                (r#"event["$time"] < datetime("2026-03-01T12:00:01")"#, true),
-                (r#"event["$event_name"] == "Buy""#, true),
-                (r#"properties["$mp_api_timestamp_ms"] == 1772366401000"#, true),
-                (r#"properties["$import"]"#, true),
-                (r#"defined(properties["token"]) or defined(properties["ip"])"#, false),
-                (r#"properties["distinct_id"] == "$device:d-1""#, true),
-                (r#"event["$distinct_id"] == "$device:d-1""#, true),
-                (r#"properties["$insert_id"] == "01010101-2-7""#, true),
-            ],
-        );
-        assert!(!judge(r#"properties["$import"]"#, json, false).unwrap());
+        let ordinary = r#"{"event":"Buy","properties":{"token":"t","ip":"1.2.3.4","time":1,"plan": "pro" ,"n":12.5,"big":1e400,"on":true,"off":false,"none":null,"list":["a",1,["b"],null],"deep":{"x":1},"$device_id":"d-1","$import":false},"x":1}"#;
+        for json in [odd, ordinary] {
+            check(
+                json,
+                &[
+                    (r#"properties["plan"] == "pro""#, true),
+                    (r#"properties["n"] == 12.5 and properties["on"] and not properties["off"]"#, true),
+                    (r#"properties["big"] > 1e300"#, true),
+                    (r#"defined(properties["none"])"#, false),
+                    (r#"defined(properties["x"])"#, false),
+                    (r#"defined(properties["deep"])"#, true),
+                    (r#""a" in properties["list"] and 1 in properties["list"]"#, true),
+                    (r#""b" in properties["list"]"#, false),
+                    (r#"properties["time"] == 1772366400"#, true),
+                    (r#"event["$time"] > datetime("2026-03-01T12:00:00")"#, true),
+                    (r#"event["$time"] < datetime("2026-03-01T12:00:01")"#, true),
+                    (r#"event["$event_name"] == "Buy""#, true),
+                    (r#"properties["$mp_api_timestamp_ms"] == 1772366401000"#, true),
+                    (r#"properties["$import"]"#, true),
+                    (r#"defined(properties["token"]) or defined(properties["ip"])"#, false),
+                    (r#"properties["distinct_id"] == "$device:d-1""#, true),
+                    (r#"event["$distinct_id"] == "$device:d-1""#, true),
+                    (r#"properties["$insert_id"] == "01010101-2-7""#, true),
+                ],
+            );
+            assert!(!judge(r#"properties["$import"]"#, json, false).unwrap());
+        }
     }
 
     #[test]
     fn what_cannot_be_judged_is_told_from_what_does_not_hold() {
         let json = r#"{"event":"e","properties":{"n":1}}"#;
-        assert!(matches!(judge(r#"properties["n"]"#, json, false), Err(Unjudged::Fault(_))));
+        assert!(matches!(judge(r#"properties["n"]"#, json, false), Err(Unwritten::Fault(_))));
         assert!(matches!(
             judge(r#"properties["n"] == 1"#, "{\"event\":", false),
-            Err(Unjudged::Malformed(_))
+            Err(Unwritten::Malformed(_))
         ));
     }
 
@@ -277,6 +301,54 @@ mod tests {
         ] {
             let error = Condition::parse(text).unwrap_err().0;
             assert!(error.starts_with(told), "{error}");
+        }
+    }
+
+    const CONDITIONS: &[&str] = &[
+        r#"properties["a"] == "x""#,
+        r#"properties["a"] == 1 or properties["b"] == 1"#,
+        r#"defined(properties["$import"]) and not defined(properties["token"])"#,
+        r#""x" in properties["b"]"#,
+        r#"properties["a"]"#,
+        r#"properties["distinct_id"] == "x" or properties["$insert_id"] == "x" or event["$event_name"] == "e""#,
+        r#"properties["$user_id"] == "x""#,
+    ];
+    const KEYS: &[&str] = &[
+        "a",
+        "b",
+        "c",
+        r"\u0061",
+        "token",
+        "$import",
+        "$user_id",
+        "$device_id",
+        "distinct_id",
+        "$insert_id",
+    ];
+    const VALUES: &[&str] =
+        &["1", r#""x""#, r#"  "x" "#, r#""\u0078""#, "true", "null", r#"["x",1]"#, r#"{"a":"x"}"#];
+
+    proptest! {
+        #[test]
+        fn both_ways_judge_alike_whatever_was_judged_before(
+            events in prop::collection::vec(
+                prop::collection::vec((prop::sample::select(KEYS), prop::sample::select(VALUES)), 0..6),
+                1..8,
+            ),
+            condition in prop::sample::select(CONDITIONS),
+            imported: bool,
+        ) {
+            let condition = parsed(condition);
+            let mut renderer = Renderer::new(STYLE).only(Some(condition.clone()));
+            for properties in events {
+                let members: Vec<_> =
+                    properties.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                let json = format!("{{\"event\":\"e\",\"properties\":{{{}}}}}", members.join(","));
+                let event = event(&json, imported);
+                let exported = renderer.line(&event, &mut Vec::new());
+                let long = condition.holds_the_long_way(&STYLE, &event);
+                prop_assert_eq!(exported.ok(), long.ok(), "{}", json);
+            }
         }
     }
 }

@@ -68,6 +68,7 @@ struct Node {
     key: [u8; KEY_BYTES_MAX],
     len: usize,
     role: Role,
+    asked: Option<usize>,
     depth: u16,
     /// A bit for each of the first bytes of the key.
     mask: u32,
@@ -103,19 +104,35 @@ fn halves(bytes: &[u8; AT_ONCE]) -> [u8x16; 2] {
     [u8x16::from(halves[0]), u8x16::from(halves[1])]
 }
 
+/// A key that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Met {
+    /// Where it stands in the tree.
+    pub(crate) place: Place,
+    /// Its length, with its quotes.
+    pub(crate) len: usize,
+    pub(crate) role: Role,
+    /// Which of the keys asked for it is, if it is one.
+    pub(crate) asked: Option<usize>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Keys {
     nodes: Vec<Node>,
     full: bool,
+    /// Keys that somebody wants to hear of.
+    asked: Vec<Option<Box<[u8]>>>,
 }
 
-impl Default for Keys {
-    fn default() -> Keys {
+impl Keys {
+    /// That tells of these keys by their place among them; of `None` it never does.
+    pub(crate) fn asking(asked: Vec<Option<Box<[u8]>>>) -> Keys {
         let root = Node {
             key: [0; _],
             len: 0,
             role: Role::Stays,
+            asked: None,
             depth: 0,
             mask: 0,
             parent: ROOT,
@@ -123,22 +140,19 @@ impl Default for Keys {
             sibling: ROOT,
             met: 0,
         };
-        Keys { nodes: vec![root], full: false }
+        Keys { nodes: vec![root], full: false, asked }
     }
-}
 
-impl Keys {
-    /// The key that begins at `at`, where `before` leads to it: where it stands in the tree, its length with its
-    /// quotes, and its member's role. `None` if there is no key, one with escapes or an overlong one, if it is on the way
-    /// from the root, or if there is no room.
+    /// The key that begins at `at`, where `before` leads to it. `None` if there is no key, one with escapes or an overlong
+    /// one, if it is on the way from the root, or if there is no room.
     #[inline]
-    pub(crate) fn follow(&mut self, before: Place, text: &[u8], at: usize) -> Option<(Place, usize, Role)> {
+    pub(crate) fn follow(&mut self, before: Place, text: &[u8], at: usize) -> Option<Met> {
         let mut place = self.nodes.get(usize::from(before.0))?.child;
         let mut siblings = 0;
         while place != ROOT {
             let node = self.nodes.get(usize::from(place.0))?;
             if node.stands_at(text, at) {
-                return Some((place, node.len, node.role));
+                return Some(Met { place, len: node.len, role: node.role, asked: node.asked });
             }
             place = node.sibling;
             siblings += 1;
@@ -156,13 +170,7 @@ impl Keys {
     }
 
     #[cold]
-    fn learn(
-        &mut self,
-        before: Place,
-        siblings: usize,
-        text: &[u8],
-        at: usize,
-    ) -> Option<(Place, usize, Role)> {
+    fn learn(&mut self, before: Place, siblings: usize, text: &[u8], at: usize) -> Option<Met> {
         let key = plain_key(text, at)?;
         let quoted = &text[at..key.end + 1];
         let parent = &self.nodes[usize::from(before.0)];
@@ -181,7 +189,8 @@ impl Keys {
         let mut node = Node {
             key: [0; _],
             len: quoted.len(),
-            role: Role::of(&text[key]),
+            role: Role::of(&text[key.clone()]),
+            asked: self.asked.iter().position(|asked| asked.as_deref() == Some(&text[key.clone()])),
             depth: parent.depth + 1,
             mask: u32::MAX >> (AT_ONCE - quoted.len().min(AT_ONCE)),
             parent: before,
@@ -190,10 +199,11 @@ impl Keys {
             met: parent.met | bit,
         };
         node.key[..quoted.len()].copy_from_slice(quoted);
-        let (place, role) = (Place(u16::try_from(self.nodes.len()).ok()?), node.role);
+        let place = Place(u16::try_from(self.nodes.len()).ok()?);
+        let met = Met { place, len: node.len, role: node.role, asked: node.asked };
         self.nodes.push(node);
         self.nodes[usize::from(before.0)].child = place;
-        Some((place, quoted.len(), role))
+        Some(met)
     }
 
     /// From here to the root, without it.
@@ -220,10 +230,10 @@ mod tests {
         let mut place = Place::START;
         let one = |name: &String| {
             let text = format!("{{\"{name}\"{behind}");
-            let (next, len, role) = keys.follow(place, text.as_bytes(), 1)?;
-            assert_eq!(len, name.len() + 2);
-            place = next;
-            Some(role)
+            let met = keys.follow(place, text.as_bytes(), 1)?;
+            assert_eq!(met.len, name.len() + 2);
+            place = met.place;
+            Some(met.role)
         };
         names.iter().map(one).collect()
     }
@@ -234,7 +244,7 @@ mod tests {
 
     #[test]
     fn members_that_a_line_does_not_simply_copy_are_known_by_their_keys() {
-        let mut keys = Keys::default();
+        let mut keys = Keys::asking(Vec::new());
         let sent = names(["a", "token", "$import", "$user_id", "tokens", "time"]);
         use Role::*;
         let roles = vec![Stays, Goes, GoesIfImported, Read, Stays, Goes];
@@ -256,18 +266,18 @@ mod tests {
             (wide(MEMBERS_MAX), true),
             (wide(MEMBERS_MAX + 1), false),
         ] {
-            let mut keys = Keys::default();
+            let mut keys = Keys::asking(Vec::new());
             assert_eq!(walk(&mut keys, &sent, ":1").is_some(), taken, "{sent:?}");
             assert!(!keys.forget_if_full());
         }
         for text in ["", "1", "{", "\"", "\"a", "a\""] {
-            assert_eq!(Keys::default().follow(Place::START, text.as_bytes(), 0), None, "{text}");
+            assert_eq!(Keys::asking(Vec::new()).follow(Place::START, text.as_bytes(), 0), None, "{text}");
         }
     }
 
     #[test]
     fn a_tree_that_is_full_says_so_and_begins_anew() {
-        let mut keys = Keys::default();
+        let mut keys = Keys::asking(Vec::new());
         for i in 0..SIBLINGS_MAX {
             assert!(walk(&mut keys, &names([i]), "").is_some());
         }
@@ -288,7 +298,7 @@ mod tests {
             objects in prop::collection::vec(prop::collection::vec("[ab]{0,2}|[a]{28,36}", 0..6), 0..9),
             behind in "[a\": ]{0,40}",
         ) {
-            let mut keys = Keys::default();
+            let mut keys = Keys::asking(Vec::new());
             for sent in objects {
                 let mut distinct = sent.clone();
                 distinct.sort_unstable();

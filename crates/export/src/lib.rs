@@ -33,4 +33,4 @@ pub use limits::QueryLimits;
 pub use mount::{ExportMount, NoFile};
 pub use query::{BadQuery, LIMIT_MAX, Query, days};
 pub use read::{AddressHash, ExportError, More, Reader, Subject, address_hash};
-pub use render::{Event, Renderer, Style};
+pub use render::{Event, Renderer, Style, Unwritten};

@@ -12,10 +12,11 @@
 //! * Nothing is allocated once the [`Scratch`] is warm, and nothing recurses.
 
 use crate::{
-    keys::{Keys, Place, Role, plain_key},
+    keys::{Keys, Met, Place, Role, plain_key},
     render::Known,
     tokens::Tokens,
 };
+use std::ops::Range;
 
 /// An event's parts, each the sender's bytes.
 #[derive(Debug, Default)]
@@ -55,23 +56,45 @@ impl<'a, const N: usize> Runs<'a, N> {
 }
 
 /// Memory that is used again for each event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
     tokens: Tokens,
     keys: Keys,
+    /// Of the last event: where the value of each property asked for stands.
+    asked: Vec<Option<Range<usize>>>,
+}
+
+impl Scratch {
+    /// For whoever asks for these properties, by place among them.
+    pub(crate) fn asking(asked: Vec<Option<Box<[u8]>>>) -> Scratch {
+        Scratch { tokens: Tokens::default(), asked: vec![None; asked.len()], keys: Keys::asking(asked) }
+    }
+
+    /// The value that a property asked for has in the event last taken apart.
+    pub(crate) fn value<'a>(&self, json: &'a [u8], place: usize) -> Option<&'a [u8]> {
+        json.get(self.asked.get(place)?.clone()?)
+    }
 }
 
 /// Takes an ordinary event apart; `imported` members are members of their own. `None` if it is not ordinary.
 pub(crate) fn take_apart<'a>(json: &'a [u8], imported: bool, scratch: &mut Scratch) -> Option<Parts<'a>> {
-    let tokens = scratch.tokens.find(json)?;
-    let found = walk(json, tokens, imported, &mut scratch.keys);
-    if found.is_none() && scratch.keys.forget_if_full() {
-        return walk(json, tokens, imported, &mut scratch.keys);
+    let Scratch { tokens, keys, asked } = scratch;
+    let tokens = tokens.find(json)?;
+    let found = walk(json, tokens, imported, keys, asked);
+    if found.is_none() && keys.forget_if_full() {
+        return walk(json, tokens, imported, keys, asked);
     }
     found
 }
 
-fn walk<'a>(json: &'a [u8], tokens: &[u32], imported: bool, keys: &mut Keys) -> Option<Parts<'a>> {
+fn walk<'a>(
+    json: &'a [u8],
+    tokens: &[u32],
+    imported: bool,
+    keys: &mut Keys,
+    asked: &mut [Option<Range<usize>>],
+) -> Option<Parts<'a>> {
+    asked.fill(None);
     let mut walk = Walk { text: json, tokens };
     let mut parts = Parts::default();
     let (mut name, mut properties) = (None, false);
@@ -84,7 +107,7 @@ fn walk<'a>(json: &'a [u8], tokens: &[u32], imported: bool, keys: &mut Keys) -> 
         let mut behind = walk.skip_colon(key.end + 1)?;
         let key = &json[key];
         if key == b"properties" {
-            behind = walk.properties(behind, imported, keys, &mut parts)?;
+            behind = walk.properties(behind, imported, keys, asked, &mut parts)?;
         }
         let (end, more) = walk.member_end()?;
         let value = trimmed(&json[behind..end]);
@@ -118,6 +141,14 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
+}
+
+/// Without the spaces at its ends.
+fn trimmed_range(text: &[u8], range: Range<usize>) -> Range<usize> {
+    let all = &text[range.clone()];
+    let spaces = all.iter().take_while(|b| **b == b' ').count();
+    let start = range.start + spaces;
+    start..start + trimmed(all).len()
 }
 
 struct Walk<'a, 't> {
@@ -184,6 +215,7 @@ impl<'a> Walk<'a, '_> {
         at: usize,
         imported: bool,
         keys: &mut Keys,
+        asked: &mut [Option<Range<usize>>],
         parts: &mut Parts<'a>,
     ) -> Option<usize> {
         let (open, b'{') = self.token()? else { return None };
@@ -200,10 +232,14 @@ impl<'a> Walk<'a, '_> {
         let mut place = Place::START;
         loop {
             let start = self.skip_spaces(at);
-            let (next, len, role) = keys.follow(place, self.text, start)?;
-            place = next;
+            let met = keys.follow(place, self.text, start)?;
+            let Met { len, role, .. } = met;
+            place = met.place;
             let behind = self.skip_colon(start + len)?;
             let (end, more) = self.member_end()?;
+            if let Some(slot) = met.asked.and_then(|asked_as| asked.get_mut(asked_as)) {
+                *slot = Some(trimmed_range(self.text, behind..end));
+            }
             if role != Role::Stays {
                 let key = &self.text[start + 1..start + len - 1];
                 parts.known.look_at(key, trimmed(&self.text[behind..end]));

@@ -13,8 +13,7 @@
 
 use crate::{
     Malformed, Query,
-    condition::Unjudged,
-    render::{Event, Renderer, Style},
+    render::{Event, Renderer, Style, Unwritten},
 };
 use forebay_expression::Fault;
 use forebay_log::{Cursor, Filter, Frame, GapReason, KindSet, ReadError, RouteKey, Step, Store};
@@ -207,7 +206,8 @@ impl Reader {
                 store: store.id(),
                 time_in_ms: query.time_in_ms,
                 simplified_ids: subject.simplified_ids,
-            }),
+            })
+            .only(query.condition.clone()),
             store: store.clone(),
             time_ms: query.time_ms(),
             subject,
@@ -334,27 +334,17 @@ impl Reader {
                     .filter(|_| record.entry.use_ip && record.entry.distinct_id == Span::NONE)
                     .map(|ip| (self.address_hash)(ip)),
             };
-            if !self.is_wanted(&event)? {
-                continue;
-            }
-            self.renderer.line(&event, out).map_err(|cause| ExportError::Record { position, cause })?;
-            self.events += 1;
+            let written = self.renderer.line(&event, out).map_err(|unwritten| match unwritten {
+                Unwritten::Malformed(cause) => ExportError::Record { position, cause },
+                Unwritten::Fault(fault) => ExportError::Condition { position, fault },
+            })?;
+            self.events += u64::from(written);
         }
         if enough_for_now {
             frame.advance(done);
             self.frame = Some(frame);
         }
         Ok(())
-    }
-
-    /// Does it meet the condition? Asked last: the event's own bytes are walked for it.
-    fn is_wanted(&self, event: &Event<'_>) -> Result<bool, ExportError> {
-        let Some(condition) = &self.query.condition else { return Ok(true) };
-        let position = event.position;
-        condition.holds(self.renderer.style(), event).map_err(|unjudged| match unjudged {
-            Unjudged::Malformed(cause) => ExportError::Record { position, cause },
-            Unjudged::Fault(fault) => ExportError::Condition { position, fault },
-        })
     }
 
     fn is_named(&self, entry: &DirectoryEntry, json: &[u8]) -> bool {

@@ -16,10 +16,12 @@
 //!   person's.
 
 use crate::{
+    Condition,
     json::{Malformed, Member, members, splice, unescape},
     keys::Role,
     quick::{Parts, Scratch, take_apart},
 };
+use forebay_expression::Fault;
 use forebay_record::{Position, StoreId};
 use std::{borrow::Cow, collections::HashMap, io::Write as _};
 
@@ -56,31 +58,61 @@ pub struct Event<'a> {
 pub struct Renderer {
     style: Style,
     scratch: Scratch,
+    condition: Option<Condition>,
 }
 
 impl Renderer {
-    /// Writes in this style.
+    /// Writes all events in this style.
     #[must_use]
     pub fn new(style: Style) -> Renderer {
-        Renderer { style, scratch: Scratch::default() }
+        Renderer { style, scratch: Scratch::asking(Vec::new()), condition: None }
     }
 
-    /// The style it writes in.
-    pub(crate) fn style(&self) -> &Style {
-        &self.style
+    /// Writes only those that meet this condition.
+    pub(crate) fn only(self, condition: Option<Condition>) -> Renderer {
+        let asked = condition.as_ref().map(Condition::asked).unwrap_or_default();
+        Renderer { scratch: Scratch::asking(asked), condition, ..self }
     }
 
-    /// Appends `event` and a newline to `out`.
+    /// Appends `event` and a newline to `out`, if it is wanted: says whether it was.
     ///
     /// # Errors
-    /// If the stored bytes are not an event; `out` is then as before.
-    pub fn line(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        if let Some(parts) = take_apart(event.json, event.imported, &mut self.scratch) {
-            write_parts(&self.style, event, &parts, out);
-            return Ok(());
+    /// If the stored bytes are not an event, or cannot be judged; `out` is then as before.
+    pub fn line(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Result<bool, Unwritten> {
+        let Renderer { style, scratch, condition } = self;
+        if let Some(parts) = take_apart(event.json, event.imported, scratch) {
+            if let Some(condition) = condition
+                && !condition
+                    .holds(style, event, parts.name, &parts.known, |at| scratch.value(event.json, at))?
+            {
+                return Ok(false);
+            }
+            write_parts(style, event, &parts, out);
+            return Ok(true);
+        }
+        if let Some(condition) = condition
+            && !condition.holds_the_long_way(style, event)?
+        {
+            return Ok(false);
         }
         let start = out.len();
-        write_event(&self.style, event, out).inspect_err(|_| out.truncate(start))
+        write_event(style, event, out).inspect_err(|_| out.truncate(start))?;
+        Ok(true)
+    }
+}
+
+/// Why there is no line of an event.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// It is not what was promised.
+    Malformed(Malformed),
+    /// It holds what the condition cannot mean.
+    Fault(Fault),
+}
+
+impl From<Malformed> for Unwritten {
+    fn from(e: Malformed) -> Unwritten {
+        Unwritten::Malformed(e)
     }
 }
 

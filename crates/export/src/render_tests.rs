@@ -270,7 +270,7 @@ proptest! {
 /// The line by the quick way, if the event is ordinary, and by the long way.
 fn lines(style: &Style, event: &Event<'_>) -> (Option<String>, Option<String>) {
     let text = |out: Vec<u8>| String::from_utf8(out).unwrap();
-    let quick = take_apart(event.json, event.imported, &mut Scratch::default()).map(|parts| {
+    let quick = take_apart(event.json, event.imported, &mut Scratch::asking(Vec::new())).map(|parts| {
         let mut out = Vec::new();
         write_parts(style, event, &parts, &mut out);
         text(out)
