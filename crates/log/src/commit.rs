@@ -61,6 +61,6 @@ pub(crate) fn prepare(kind: Backend, disk: &dyn Disk, path: &Path, bytes: u64) -
     }
 }
 
-/// Preparing goes in steps of this many bytes, each flushed, so that a commit on the same disk never waits behind more
-/// than one: half a millisecond on a disk of 1 GB/s.
+/// Preparing goes in steps of this many bytes, so that a commit on the same disk never waits behind more than one: half a
+/// millisecond on a disk of 1 GB/s.
 const PREPARE_STEP: usize = 512 << 10;
