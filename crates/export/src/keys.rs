@@ -40,7 +40,7 @@ impl Place {
 pub(crate) enum Role {
     /// It is copied.
     Stays,
-    /// It is copied, and may stand for another.
+    /// It is copied, and may stand for another, or somebody asks for it.
     Read,
     /// The line says it in its own words, or not at all.
     Goes,
@@ -104,18 +104,6 @@ fn halves(bytes: &[u8; AT_ONCE]) -> [u8x16; 2] {
     [u8x16::from(halves[0]), u8x16::from(halves[1])]
 }
 
-/// A key that was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Met {
-    /// Where it stands in the tree.
-    pub(crate) place: Place,
-    /// Its length, with its quotes.
-    pub(crate) len: usize,
-    pub(crate) role: Role,
-    /// Which of the keys asked for it is, if it is one.
-    pub(crate) asked: Option<usize>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -143,16 +131,23 @@ impl Keys {
         Keys { nodes: vec![root], full: false, asked }
     }
 
-    /// The key that begins at `at`, where `before` leads to it. `None` if there is no key, one with escapes or an overlong
-    /// one, if it is on the way from the root, or if there is no room.
+    /// Which of the keys asked for this is, if it is one: never one whose role is to stay.
     #[inline]
-    pub(crate) fn follow(&mut self, before: Place, text: &[u8], at: usize) -> Option<Met> {
+    pub(crate) fn asked(&self, place: Place) -> Option<usize> {
+        self.nodes.get(usize::from(place.0))?.asked
+    }
+
+    /// The key that begins at `at`, where `before` leads to it: where it stands in the tree, its length with its
+    /// quotes, and its member's role. `None` if there is no key, one with escapes or an overlong one, if it is on the way
+    /// from the root, or if there is no room.
+    #[inline]
+    pub(crate) fn follow(&mut self, before: Place, text: &[u8], at: usize) -> Option<(Place, usize, Role)> {
         let mut place = self.nodes.get(usize::from(before.0))?.child;
         let mut siblings = 0;
         while place != ROOT {
             let node = self.nodes.get(usize::from(place.0))?;
             if node.stands_at(text, at) {
-                return Some(Met { place, len: node.len, role: node.role, asked: node.asked });
+                return Some((place, node.len, node.role));
             }
             place = node.sibling;
             siblings += 1;
@@ -170,7 +165,13 @@ impl Keys {
     }
 
     #[cold]
-    fn learn(&mut self, before: Place, siblings: usize, text: &[u8], at: usize) -> Option<Met> {
+    fn learn(
+        &mut self,
+        before: Place,
+        siblings: usize,
+        text: &[u8],
+        at: usize,
+    ) -> Option<(Place, usize, Role)> {
         let key = plain_key(text, at)?;
         let quoted = &text[at..key.end + 1];
         let parent = &self.nodes[usize::from(before.0)];
@@ -186,11 +187,16 @@ impl Keys {
             self.full = true;
             return None;
         }
+        let asked = self.asked.iter().position(|asked| asked.as_deref() == Some(&text[key.clone()]));
+        let role = match Role::of(&text[key]) {
+            Role::Stays if asked.is_some() => Role::Read,
+            role => role,
+        };
         let mut node = Node {
             key: [0; _],
             len: quoted.len(),
-            role: Role::of(&text[key.clone()]),
-            asked: self.asked.iter().position(|asked| asked.as_deref() == Some(&text[key.clone()])),
+            role,
+            asked,
             depth: parent.depth + 1,
             mask: u32::MAX >> (AT_ONCE - quoted.len().min(AT_ONCE)),
             parent: before,
@@ -200,10 +206,9 @@ impl Keys {
         };
         node.key[..quoted.len()].copy_from_slice(quoted);
         let place = Place(u16::try_from(self.nodes.len()).ok()?);
-        let met = Met { place, len: node.len, role: node.role, asked: node.asked };
         self.nodes.push(node);
         self.nodes[usize::from(before.0)].child = place;
-        Some(met)
+        Some((place, quoted.len(), role))
     }
 
     /// From here to the root, without it.
@@ -230,10 +235,10 @@ mod tests {
         let mut place = Place::START;
         let one = |name: &String| {
             let text = format!("{{\"{name}\"{behind}");
-            let met = keys.follow(place, text.as_bytes(), 1)?;
-            assert_eq!(met.len, name.len() + 2);
-            place = met.place;
-            Some(met.role)
+            let (next, len, role) = keys.follow(place, text.as_bytes(), 1)?;
+            assert_eq!(len, name.len() + 2);
+            place = next;
+            Some(role)
         };
         names.iter().map(one).collect()
     }

@@ -12,7 +12,7 @@
 //! * Nothing is allocated once the [`Scratch`] is warm, and nothing recurses.
 
 use crate::{
-    keys::{Keys, Met, Place, Role, plain_key},
+    keys::{Keys, Place, Role, plain_key},
     render::Known,
     tokens::Tokens,
 };
@@ -232,15 +232,14 @@ impl<'a> Walk<'a, '_> {
         let mut place = Place::START;
         loop {
             let start = self.skip_spaces(at);
-            let met = keys.follow(place, self.text, start)?;
-            let Met { len, role, .. } = met;
-            place = met.place;
+            let (next, len, role) = keys.follow(place, self.text, start)?;
+            place = next;
             let behind = self.skip_colon(start + len)?;
             let (end, more) = self.member_end()?;
-            if let Some(slot) = met.asked.and_then(|asked_as| asked.get_mut(asked_as)) {
-                *slot = Some(trimmed_range(self.text, behind..end));
-            }
             if role != Role::Stays {
+                if let Some(slot) = keys.asked(place).and_then(|nth| asked.get_mut(nth)) {
+                    *slot = Some(trimmed_range(self.text, behind..end));
+                }
                 let key = &self.text[start + 1..start + len - 1];
                 parts.known.look_at(key, trimmed(&self.text[behind..end]));
                 if role == Role::Goes || (role == Role::GoesIfImported && imported) {
