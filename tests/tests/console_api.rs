@@ -249,4 +249,8 @@ fn a_session_makes_a_project_and_reads_what_became_of_its_events() {
     let audit = results(&owner.get("/api/app/organizations/1/audit?action=project.created"), 200);
     let entries = audit.get("entries").and_then(Json::as_array).expect("entries").to_vec();
     assert!(entries.iter().any(|entry| entry.str("subject") == id.to_string()), "{audit}");
+    for wrong in ["", "0", "07", "%2B7", "+7", "x", "9223372036854775808"] {
+        owner.get(&format!("/api/app/organizations/1/audit?before={wrong}")).expect_status(400);
+    }
+    owner.get("/api/app/organizations/1/audit?before=7").expect_status(200);
 }

@@ -14,9 +14,14 @@ impl Fields {
         Fields(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
+    /// A field as it was sent, if it was.
+    pub(crate) fn sent(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| &**value)
+    }
+
     /// A field as it was sent; empty if it was not.
     pub(crate) fn raw(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.sent(name).unwrap_or_default()
     }
 
     /// A field without the white space at its ends, which nobody means.
@@ -54,6 +59,7 @@ mod tests {
         let fields = Fields::parse(b"name=Zo%C3%AB+B&empty=&role=a&role=b&id=+7+&bad=%FF&tick=on");
         assert_eq!(fields.text("name"), "Zoë B");
         assert_eq!((fields.given("empty"), fields.given("none")), (None, None));
+        assert_eq!((fields.sent("empty"), fields.sent("none")), (Some(""), None));
         assert_eq!(fields.raw("role"), "a", "the first counts");
         assert_eq!(fields.number("id"), Some(7));
         assert_eq!(fields.raw("bad"), "\u{fffd}");

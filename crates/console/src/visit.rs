@@ -127,17 +127,14 @@ impl<'a> Visit<'a> {
 
     /// A number in the path.
     pub(crate) fn number(&self, name: &str) -> Result<u64, Refusal> {
-        let part = self.part(name);
-        // A sign is no digit, and 007 no number of anything.
-        let is_plain = part.bytes().all(|byte| byte.is_ascii_digit()) && !part.starts_with('0');
-        part.parse().ok().filter(|_| is_plain).ok_or(Refusal::NotFound)
+        plain_number(self.part(name)).ok_or(Refusal::NotFound)
     }
 
-    /// A number in the query, if it is given.
+    /// A number in the query, if it is given. One that is there and empty is a program's mistake: it is not taken for none.
     pub(crate) fn query_number(&self, name: &str) -> Result<Option<u64>, Refusal> {
-        let Some(text) = self.query.given(name) else { return Ok(None) };
+        let Some(text) = self.query.sent(name) else { return Ok(None) };
         // As the store's numbers are, and the description says.
-        let number = text.parse().ok().filter(|number| (1..=i64::MAX.cast_unsigned()).contains(number));
+        let number = plain_number(text).filter(|number| *number <= i64::MAX.cast_unsigned());
         let wrong = || Refusal::Invalid(format!("{name} is {text:?}: give a number from 1 on"));
         number.map(Some).ok_or_else(wrong)
     }
@@ -218,4 +215,10 @@ fn decoded(part: &str) -> String {
 /// A text as a part of a path.
 pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// A number from 1 on. A sign is no digit, and 007 no number of anything.
+fn plain_number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| is_plain)
 }
