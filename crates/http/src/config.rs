@@ -1,6 +1,7 @@
 //! What the HTTP side can be told, checked once before it listens.
 
 use crate::{address::TrustedProxies, paths::PathTable};
+use forebay_control::LOOKUP_BYTES_MAX;
 use std::{fmt, net::SocketAddr, time::Duration};
 
 /// Whether connections begin with a PROXY protocol header.
@@ -199,7 +200,7 @@ impl HttpConfig {
         range("cores", self.cores as u64, 1, 1024)?;
         range("limits.body_bytes_max", limits.body_bytes_max as u64, 1024, 256 << 20)?;
         range("limits.record_bytes_max", limits.record_bytes_max as u64, 1024, 256 << 20)?;
-        range("limits.lookup_bytes_max", limits.lookup_bytes_max as u64, 1024, 1 << 30)?;
+        range("limits.lookup_bytes_max", limits.lookup_bytes_max as u64, 1024, LOOKUP_BYTES_MAX)?;
         range("limits.head_bytes_max", limits.head_bytes_max as u64, 16 << 10, 1 << 20)?;
         range("limits.discard_bytes_max", limits.discard_bytes_max as u64, 0, 1 << 30)?;
         range("limits.depth_max", limits.depth_max as u64, 1, forebay_scan::DEPTH_MAX as u64)?;

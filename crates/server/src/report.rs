@@ -171,11 +171,11 @@ fn write_first_steps(
     writeln!(out, "  token       {token}   (public: goes into the apps that send)")?;
     let (dir, forebay) = (quoted(dir), program());
     if terminal {
-        writeln!(out, "  API secret  {api_secret}   (reads everything; shown this once)")?;
+        writeln!(out, "  API secret  {api_secret}   (reads everything)")?;
     } else {
         writeln!(
             out,
-            "  API secret  not shown in a log: `{forebay} project reset-secret {id} --data-dir {dir}` makes one"
+            "  API secret  not shown in a log: `{forebay} project reveal-secret {id} --data-dir {dir}` shows it"
         )?;
     }
     writeln!(out)?;
