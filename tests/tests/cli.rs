@@ -1,4 +1,4 @@
-//! The command line on a running server: what it changes is in force within a second, what it shows is what is there, and
+//! The command line on a running server: what it changes comes into force there, what it shows is what is there, and
 //! what it refuses it explains.
 
 use std::fs;
@@ -35,7 +35,7 @@ fn a_team_can_bring_an_existing_projects_credentials() {
 }
 
 #[test]
-fn changes_to_a_project_are_in_force_within_a_second() {
+fn changes_to_a_project_are_in_force_in_the_running_server() {
     let forebay = Forebay::start();
     let project = forebay.create_project("Shop");
     let send =
