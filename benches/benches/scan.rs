@@ -5,8 +5,8 @@
 //! spans. The rows `serde_json` only parse. All are given the raw JSON, whatever form the scanner has to unwrap first.
 //!
 //! First, before criterion's rows, comes what counts on a machine that is not quiet: every way in turn, round by round, by
-//! the thread's CPU time, and the median of the ratios within a round. `cargo bench -p forebay-benches --bench scan -- --only-in-turn` stops
-//! there: a few seconds instead of some minutes.
+//! the thread's CPU time, and the median of the ratios within a round. `--only-in-turn` stops there: a few seconds instead
+//! of some minutes, by `cargo bench -p forebay-benches --bench scan -- --only-in-turn`.
 
 #![expect(clippy::print_stdout, reason = "what it found")]
 

@@ -1,8 +1,8 @@
 //! What `where` asks of events: an expression, and where its names are found in what is stored.
 //!
 //! An event is judged by the properties that its line shows: `time` is in seconds, ids that the export makes up are
-//! there, `token` and `ip` are not. Whatever else is asked for is looked up in the sender's own bytes, in one walk over
-//! them.
+//! there, `token` and `ip` are not. Whatever else is asked for is looked up in the sender's own bytes: of an ordinary
+//! event in the [walk](super::quick) that its line is written from, of any other in a walk over all of them.
 //!
 //! # Invariants
 //! * Of equal keys the last counts, as on the line.

@@ -60,7 +60,7 @@ impl<'a, const N: usize> Runs<'a, N> {
 pub(crate) struct Scratch {
     tokens: Tokens,
     keys: Keys,
-    /// Of the last event: where the value of each property asked for stands.
+    /// Of the last event: where the value of each property asked for stands, with the spaces around it.
     asked: Vec<Option<Range<usize>>>,
 }
 
@@ -72,7 +72,7 @@ impl Scratch {
 
     /// The value that a property asked for has in the event last taken apart.
     pub(crate) fn value<'a>(&self, json: &'a [u8], place: usize) -> Option<&'a [u8]> {
-        json.get(self.asked.get(place)?.clone()?)
+        json.get(self.asked.get(place)?.clone()?).map(trimmed)
     }
 }
 
@@ -141,14 +141,6 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
-}
-
-/// Without the spaces at its ends.
-fn trimmed_range(text: &[u8], range: Range<usize>) -> Range<usize> {
-    let all = &text[range.clone()];
-    let spaces = all.iter().take_while(|b| **b == b' ').count();
-    let start = range.start + spaces;
-    start..start + trimmed(all).len()
 }
 
 struct Walk<'a, 't> {
@@ -238,7 +230,7 @@ impl<'a> Walk<'a, '_> {
             let (end, more) = self.member_end()?;
             if role != Role::Stays {
                 if let Some(slot) = keys.asked(place).and_then(|nth| asked.get_mut(nth)) {
-                    *slot = Some(trimmed_range(self.text, behind..end));
+                    *slot = Some(behind..end);
                 }
                 let key = &self.text[start + 1..start + len - 1];
                 parts.known.look_at(key, trimmed(&self.text[behind..end]));

@@ -2,8 +2,8 @@
 //!
 //! Each lane has a [`Supply`] of prepared segments; one [`Preparer`] thread keeps two in each. Sizes double
 //! from the configured least to the greatest, each when it is a quarter of what the lane has filled, so that a small store
-//! stays small and what is made ahead of need is never more than half of what was needed so far, or two of the least. When the disk runs full
-//! smaller ones are made, down to 1 MiB, and lanes that hold large ones give them up to lanes that have
+//! stays small and what is made ahead of need is never more than half of what was needed so far, or two of the least. When
+//! the disk runs full smaller ones are made, down to 1 MiB, and lanes that hold large ones give them up to lanes that have
 //! none. When nothing can be made any more the lane says so, and the preparer tries again every half second.
 //!
 //! # Invariants
